@@ -1,0 +1,12 @@
+/** Guests: what can be stopped, saved, resumed and restarted. */
+export type { Guest, GuestIdentity, RunState, WritableDisk } from './guest.js';
+export { startQemu, type StartQemuOptions } from './qemu.js';
+export { MAX_NICS, qemuArguments, type QemuFacts } from './qemu-arguments.js';
+export { hashBootFiles } from './qemu-identity.js';
+export {
+  COMMAND_TIMEOUT_MS,
+  QmpClient,
+  type QmpCommandOptions,
+  type QmpConnectOptions,
+  type QmpEvent,
+} from './qmp.js';

@@ -1,0 +1,150 @@
+/**
+ * A running QEMU machine as a {@link Guest}.
+ *
+ * A command and the question whether it had its effect are sent together: QEMU carries them out in order, so the
+ * proof costs no round trip. Errors name the guest, say what was being done, and carry QEMU's words; when QEMU died
+ * of it, its last words on stderr.
+ */
+import { StillwireError, type ErrorCode } from '../errors/index.js';
+import type { Guest, GuestIdentity, RunState, WritableDisk } from './guest.js';
+import { ask, StatusAnswer } from './qemu-answers.js';
+import { writableDisks } from './qemu-disks.js';
+import { readIdentity } from './qemu-identity.js';
+
+import type { QemuProcess } from './qemu-process.js';
+import { StateSaver } from './qemu-saver.js';
+import type { QmpClient, QmpEvent } from './qmp.js';
+
+/** QEMU's run states (qapi/run-state.json) from which `cont` goes on. */
+const PAUSED_STATES: ReadonlySet<string> = new Set(['paused', 'prelaunch', 'postmigrate']);
+
+/** What is told in a user's terms; the rest (a timeout, an abort and its reason) speaks for itself. */
+const OURS_TO_EXPLAIN: ReadonlySet<ErrorCode> = new Set([
+  'QMP_ERROR',
+  'GUEST_DIED',
+  'GUEST_FAILED',
+  'SYSCALL',
+]);
+
+/** Events after which the guest is not the one a checkpoint began with. */
+const LOSSES: Readonly<Record<string, string>> = {
+  RESET: 'it reset',
+  SHUTDOWN: 'it shut down',
+  GUEST_PANICKED: 'it panicked',
+};
+
+export class QemuGuest implements Guest {
+  readonly name: string;
+  readonly ended: Promise<string>;
+  readonly #process: QemuProcess;
+  readonly #qmp: QmpClient;
+  readonly #saver: StateSaver;
+  readonly #prefix: string;
+  readonly #hashes: Promise<Readonly<Record<string, string>>>;
+
+  /** @param hashes sha256 by role of the files the guest was started from; a failure is told by {@link identity} */
+  constructor(
+    name: string,
+    process: QemuProcess,
+    qmp: QmpClient,
+    hashes: Promise<Readonly<Record<string, string>>>,
+  ) {
+    this.name = name;
+    this.#prefix = `guest ${name}: `;
+    this.ended = process.ended;
+    this.#process = process;
+    this.#qmp = qmp;
+    this.#saver = new StateSaver(qmp, name);
+    this.#hashes = hashes;
+    hashes.catch(() => undefined);
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  async runState(): Promise<RunState> {
+    try {
+      const { status } = await ask(this.#qmp, StatusAnswer, 'query-status');
+      return PAUSED_STATES.has(status) ? 'paused' : status;
+    } catch (error) {
+      await this.#process.settle();
+      if (this.pid === undefined) return 'ended';
+      throw error;
+    }
+  }
+
+  writableDisks(): Promise<WritableDisk[]> {
+    return this.#while('listing disks', () => writableDisks(this.#qmp));
+  }
+
+  identity(): Promise<GuestIdentity> {
+    return this.#while('identifying', async () => readIdentity(this.#qmp, await this.#hashes));
+  }
+
+  stop(): Promise<void> {
+    return this.#run('stop', 'stopping', false);
+  }
+
+  resume(): Promise<void> {
+    return this.#run('cont', 'resuming', true);
+  }
+
+  save(file: string, signal: AbortSignal): Promise<number> {
+    return this.#while('saving', () => this.#saver.save(file, signal));
+  }
+
+  async kill(): Promise<void> {
+    await this.#process.kill();
+    this.#qmp.close();
+  }
+
+  watch(onLost: (reason: string) => void): () => void {
+    let watching = true;
+    const lost = (reason: string): void => {
+      if (!watching) return;
+      stopWatching();
+      onLost(reason);
+    };
+    const stopListening = this.#qmp.onEvent(({ event }: QmpEvent) => {
+      const loss = LOSSES[event];
+      if (loss !== undefined) lost(this.#prefix + loss);
+    });
+    const stopWatching = (): void => {
+      watching = false;
+      stopListening();
+    };
+    void this.ended.then((reason) => lost(this.#prefix + reason));
+    // Without QMP it can be neither stopped nor saved. When QEMU is ending, its end is the better reason.
+    void this.#qmp.closed.then(async (error) => {
+      await this.#process.settle();
+      lost(error.message);
+    });
+    return stopWatching;
+  }
+
+  #run(command: string, doing: string, running: boolean): Promise<void> {
+    return this.#while(doing, async () => {
+      const [, status] = await Promise.all([
+        this.#qmp.execute(command),
+        ask(this.#qmp, StatusAnswer, 'query-status'),
+      ]);
+      if (status.running === running) return;
+      throw new StillwireError('GUEST_FAILED', `it is ${status.status} after ${command}`);
+    });
+  }
+
+  /** Runs one of the guest's operations and makes its failure one that a user understands. */
+  async #while<T>(doing: string, operation: () => Promise<T>): Promise<T> {
+    try {
+      return await operation();
+    } catch (error) {
+      const { code, details } = StillwireError.from(error);
+      if (!OURS_TO_EXPLAIN.has(code)) throw error;
+      const words = await this.#process.explain(error);
+      const plain = code === 'QMP_ERROR' ? 'GUEST_FAILED' : code;
+      const text = `${this.#prefix}${doing} failed: ${words.replace(this.#prefix, '')}`;
+      throw new StillwireError(plain, text, { ...details, guest: this.name }, error);
+    }
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * A guest's state files.
+ *
+ * A save creates its file and removes it again when it fails. One thing QEMU will not do: save a guest twice without
+ * letting it run in between ("Can't migrate the vm that was paused due to previous migration"). That is the lot of a
+ * guest its user has paused, from its second checkpoint on. Nothing in such a guest can have changed, so the second
+ * file is a copy of the first: its descriptor is kept, whatever becomes of the name, until the guest runs.
+ */
+import { constants, fstatSync } from 'node:fs';
+import { copyFile, rm } from 'node:fs/promises';
+import { StillwireError } from '../errors/index.js';
+import { closeFd, O_CREAT, O_EXCL, O_RDWR, openFd } from '../sys/fd.js';
+import { ask, StatusAnswer } from './qemu-answers.js';
+import { writeState } from './qemu-migration.js';
+import type { QmpClient } from './qmp.js';
+
+export class StateSaver {
+  readonly #qmp: QmpClient;
+  readonly #guest: string;
+  /** The last state written, as long as the guest has not run since. */
+  #last: number | undefined;
+
+  constructor(qmp: QmpClient, guest: string) {
+    this.#qmp = qmp;
+    this.#guest = guest;
+    qmp.onEvent(({ event }) => {
+      if (event === 'RESUME') this.#keep(undefined);
+    });
+    void qmp.closed.then(() => this.#keep(undefined));
+  }
+
+  /**
+   * Saves the stopped guest's RAM and devices into `file`, which must not exist; mode 0600, not synced.
+   * @returns bytes written
+   * @throws StillwireError GUEST_FAILED with QEMU's words; SYSCALL when the file cannot be made; GUEST_DIED; the
+   *   signal's reason (INTERRUPTED when that is no StillwireError)
+   */
+  async save(file: string, signal: AbortSignal): Promise<number> {
+    this.#throwIfAborted(signal);
+    const last = await this.#unchanged();
+    return last === undefined ? this.#write(file, signal) : this.#copy(last, file, signal);
+  }
+
+  /** The last state, if it still is the guest's. A RESUME comes before the answer to what we ask after it. */
+  async #unchanged(): Promise<number | undefined> {
+    if (this.#last === undefined) return undefined;
+    const { status } = await ask(this.#qmp, StatusAnswer, 'query-status');
+    return status === 'postmigrate' ? this.#last : undefined;
+  }
+
+  async #write(file: string, signal: AbortSignal): Promise<number> {
+    const fd = openFd(file, O_RDWR | O_CREAT | O_EXCL, 0o600);
+    let kept = false;
+    try {
+      await writeState(this.#qmp, this.#guest, fd, signal);
+      const { size } = fstatSync(fd);
+      this.#keep(fd);
+      kept = true;
+      this.#throwIfAborted(signal);
+      return size;
+    } catch (error) {
+      await rm(file, { force: true });
+      this.#throwIfAborted(signal); // what failed then, failed of it
+      throw error;
+    } finally {
+      if (!kept) closeFd(fd);
+    }
+  }
+
+  async #copy(from: number, file: string, signal: AbortSignal): Promise<number> {
+    const { size } = fstatSync(from);
+    try {
+      await copyFile(`/proc/self/fd/${from}`, file, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== 'EEXIST') await rm(file, { force: true });
+      throw new StillwireError('SYSCALL', message, { guest: this.#guest, errno: code }, error);
+    }
+    if (signal.aborted) await rm(file, { force: true });
+    this.#throwIfAborted(signal);
+    return size;
+  }
+
+  #keep(fd: number | undefined): void {
+    if (this.#last !== undefined) closeFd(this.#last);
+    this.#last = fd;
+  }
+
+  #throwIfAborted({ aborted, reason }: AbortSignal): void {
+    if (!aborted) return;
+    if (reason instanceof StillwireError) throw reason;
+    const guest = this.#guest;
+    throw new StillwireError('INTERRUPTED', `guest ${guest}: saving was interrupted`, { guest }, reason);
+  }
+}

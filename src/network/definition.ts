@@ -1,0 +1,86 @@
+/**
+ * What a network is: segments, guests with NICs on them, and ports that lead elsewhere. This is the resolved form:
+ * every default filled in, every path absolute, every MAC given. It is what a checkpoint stores and a restart reads.
+ */
+import type { PortId } from '../frame/types.js';
+
+export interface SegmentDefinition {
+  /** 01-80-C2-00-00-0x (LLDP, LACP, STP): passed on like any multicast (labs want it), or dropped as 802.1D says. */
+  readonly reservedMulticast: 'forward' | 'drop';
+  /** Seconds after which a station not heard is forgotten. */
+  readonly ageingSeconds: number;
+}
+
+export interface NicDefinition {
+  /** Second half of the port's identity; unique in the guest. */
+  readonly name: string;
+  readonly segment: string;
+  /** Lower-case, colon-separated, unicast. */
+  readonly mac: string;
+  readonly mtu: number;
+  /** Access VLAN 1..4094: the guest sees untagged frames. Absent: tags pass as they are. */
+  readonly vlan?: number;
+  /** QEMU device model. */
+  readonly model: string;
+}
+
+export interface GuestDefinition {
+  /** QEMU binary, absolute. */
+  readonly qemu: string;
+  readonly accel: 'kvm' | 'tcg';
+  readonly machine: string;
+  readonly cpu?: string;
+  readonly cpus: number;
+  /** MiB. */
+  readonly memory: number;
+  readonly kernel?: string;
+  readonly initrd?: string;
+  readonly append?: string;
+  /** Unix socket of the serial console. Absent: no console socket. */
+  readonly console?: string;
+  /** File that everything the guest prints on its console is appended to. */
+  readonly consoleLog?: string;
+  /** Further QEMU arguments, the user's own. */
+  readonly args: readonly string[];
+  /** `unmanaged`: the user keeps writable disks consistent. */
+  readonly disks?: 'unmanaged';
+  readonly nics: readonly NicDefinition[];
+}
+
+/** A port that leads out of the cut: a veth to the host. */
+export interface ExternalPortDefinition {
+  readonly kind: 'external';
+  readonly segment: string;
+  /** Name of the interface on the host's side. */
+  readonly device: string;
+  /** Addresses in CIDR form put on the host's side. */
+  readonly addresses: readonly string[];
+  readonly mtu: number;
+  readonly vlan?: number;
+}
+
+/** A plain TAP whose netdev goes into a container or namespace; Stillwire keeps the file descriptor. */
+export interface DevicePortDefinition {
+  readonly kind: 'device';
+  readonly segment: string;
+  /** Name of the netdev. */
+  readonly device: string;
+  /** Namespace it is moved into: a name under /run/netns or a path such as /proc/123/ns/net. Absent: the host's. */
+  readonly netns?: string;
+  readonly mac?: string;
+  readonly addresses: readonly string[];
+  readonly mtu: number;
+  readonly vlan?: number;
+}
+
+export type PortDefinition = ExternalPortDefinition | DevicePortDefinition;
+
+export interface NetworkDefinition {
+  readonly network: string;
+  readonly segments: Readonly<Record<string, SegmentDefinition>>;
+  readonly guests: Readonly<Record<string, GuestDefinition>>;
+  readonly ports: Readonly<Record<string, PortDefinition>>;
+}
+
+/** Identity of a guest's port. */
+export const nicPort = (guest: string, nic: string): PortId => `${guest}/${nic}`;

@@ -1,0 +1,102 @@
+/**
+ * The switch as the quiesce sees it, under a lease. A hold that its owner does not end in time ends by itself; from
+ * then on everything done in its name fails with HOLD_EXPIRED, because the switch fences by epoch.
+ *
+ * What is to happen at the end of a lease depends on the owner: a checkpoint resumes its guests before it delivers,
+ * a bare hold delivers at once. So the owner says it.
+ */
+import { StillwireError } from '../errors/index.js';
+import { newNonce } from '../frame/sentinel.js';
+import type { Channel, Observation } from '../quiesce/index.js';
+import type { MarkAnswer, SwitchHandle } from '../switch/index.js';
+
+export interface Lease {
+  /** Milliseconds until the hold ends by itself. */
+  readonly leaseMs: number;
+  /** Called when the lease has run out or the hold was ended by overflow, after {@link LeasedChannel.signal} was aborted. */
+  readonly onLost?: (error: StillwireError) => void;
+}
+
+export class LeasedChannel implements Channel<MarkAnswer> {
+  readonly #switch: SwitchHandle;
+  readonly #lease: Lease;
+  readonly #lost = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  #epoch = -1;
+
+  constructor(handle: SwitchHandle, lease: Lease) {
+    this.#switch = handle;
+    this.#lease = lease;
+    handle.on('overflow', this.#onOverflow);
+    handle.on('failed', this.#lose);
+  }
+
+  /** Aborted, with the error as its reason, when the hold has ended before its owner ended it. */
+  get signal(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  readonly #onOverflow = (epoch: number): void => {
+    if (epoch !== this.#epoch) return;
+    this.#lose(new StillwireError('HOLD_OVERFLOW', 'a hold queue ran over; the hold was ended', { epoch }));
+  };
+
+  readonly #lose = (error: StillwireError): void => {
+    if (this.#lost.signal.aborted) return;
+    this.#forget();
+    this.#lost.abort(error);
+    this.#lease.onLost?.(error);
+  };
+
+  #forget(): void {
+    clearTimeout(this.#timer);
+    this.#switch.off('overflow', this.#onOverflow);
+    this.#switch.off('failed', this.#lose);
+  }
+
+  /** Starts the lease anew. @throws StillwireError HOLD_EXPIRED when it has ended */
+  renew(leaseMs = this.#lease.leaseMs): void {
+    this.#lost.signal.throwIfAborted();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#lose(new StillwireError('HOLD_EXPIRED', `the lease of ${leaseMs} ms ran out`, { leaseMs }));
+    }, leaseMs);
+  }
+
+  async hold(): Promise<{ epoch: number; at: number }> {
+    try {
+      const answer = await this.#switch.call('hold', {});
+      this.#epoch = answer.epoch;
+      this.renew();
+      return answer;
+    } catch (error) {
+      this.#forget();
+      throw error;
+    }
+  }
+
+  async sentinels(epoch: number): Promise<void> {
+    await this.#switch.call('sentinels', { epoch, nonce: newNonce() });
+  }
+
+  async sweep(epoch: number): Promise<void> {
+    await this.#switch.call('sweep', { epoch });
+  }
+
+  observe(epoch: number): Promise<Observation[]> {
+    return this.#switch.call('evidence', { epoch });
+  }
+
+  mark(epoch: number): Promise<MarkAnswer> {
+    return this.#switch.call('mark', { epoch });
+  }
+
+  release(epoch: number): Promise<{ at: number }> {
+    this.#forget();
+    return this.#switch.call('release', { epoch });
+  }
+}

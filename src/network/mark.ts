@@ -1,0 +1,49 @@
+/** The in-flight set of a network at a cut, pinned in memory until it is written or let go. */
+import { StillwireError } from '../errors/index.js';
+import type { InflightFrame } from '../frame/types.js';
+import { isProven, judge, type PortEvidence, type QuiesceMethod, type Verdict } from '../quiesce/index.js';
+import { imbalances, type MarkAnswer, type PortLedger, type StationOnPort, type SwitchHandle } from '../switch/index.js';
+
+export class Mark {
+  readonly method: QuiesceMethod;
+  readonly evidence: readonly PortEvidence[];
+  /** Frames in flight; a flooded frame counts once. */
+  readonly frameCount: number;
+  readonly ledger: readonly PortLedger[];
+  readonly stations: readonly StationOnPort[];
+  /** Wall clock at the mark. */
+  readonly takenAt = new Date();
+  readonly #switch: SwitchHandle;
+  readonly #mark: number;
+
+  /** @throws StillwireError LEDGER_MISMATCH when a frame is not accounted for */
+  constructor(handle: SwitchHandle, answer: MarkAnswer, evidence: readonly PortEvidence[], method: QuiesceMethod) {
+    const faults = imbalances(answer.ledger);
+    if (faults.length > 0) throw new StillwireError('LEDGER_MISMATCH', faults.join('; '), { faults });
+    this.#switch = handle;
+    this.#mark = answer.mark;
+    this.method = method;
+    this.evidence = evidence;
+    this.frameCount = answer.frames;
+    this.ledger = answer.ledger;
+    this.stations = answer.stations;
+  }
+
+  get proven(): boolean {
+    return isProven(this.evidence);
+  }
+
+  get verdicts(): Verdict[] {
+    return this.evidence.map(judge);
+  }
+
+  /** The frames. Slow for many: ask after the release. */
+  frames(): Promise<InflightFrame[]> {
+    return this.#switch.call('frames', { mark: this.#mark });
+  }
+
+  /** Lets the frames go; {@link frames} fails afterwards. */
+  async unpin(): Promise<void> {
+    await this.#switch.call('unpin', { mark: this.#mark });
+  }
+}

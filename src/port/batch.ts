@@ -1,0 +1,53 @@
+/**
+ * Where frames lie while they pass through: one arena of equal slots, half for a burst just received, half for a
+ * burst taken from a queue. A slot is named by its offset; the frame may begin a little before its usual place, so
+ * that an 802.1Q tag can be put back in front of it.
+ *
+ *   slot:  0..9 virtio-net header · 16..31 headroom · 32.. frame
+ */
+import { MAX_FRAME_BYTES, VNET_HEADER_BYTES } from '../frame/types.js';
+import { mapArena, type Arena } from '../sys/index.js';
+
+/** Frames in one burst: the turn of one port before the next is served. */
+export const BURST = 64;
+export const SLOT_BYTES = 32 + MAX_FRAME_BYTES + 32;
+export const FRAME_OFFSET = 32;
+
+/** The arena shared by all ports of one switch thread. */
+export class FrameMemory {
+  readonly arena: Arena = mapArena(2 * BURST * SLOT_BYTES);
+  readonly bytes: Buffer = this.arena.bytes;
+
+  receiveSlot(i: number): number {
+    return i * SLOT_BYTES;
+  }
+
+  stagingSlot(i: number): number {
+    return (BURST + i) * SLOT_BYTES;
+  }
+
+  /** Puts a stored frame (header, then frame) into a staging slot; the offset of the slot. */
+  stage(i: number, stored: Uint8Array): number {
+    const slot = this.stagingSlot(i);
+    this.bytes.set(stored.subarray(0, VNET_HEADER_BYTES), slot);
+    this.bytes.set(stored.subarray(VNET_HEADER_BYTES), slot + FRAME_OFFSET);
+    return slot;
+  }
+}
+
+/** A list of frames in {@link FrameMemory}: what was received, or what is to be sent on one port. */
+export class FrameList {
+  count = 0;
+  /** Offset of each slot, where its virtio-net header lies. */
+  readonly slot = new Int32Array(BURST);
+  /** Offset of each frame's first byte. */
+  readonly start = new Int32Array(BURST);
+  readonly length = new Int32Array(BURST);
+
+  add(slot: number, start: number, length: number): void {
+    this.slot[this.count] = slot;
+    this.start[this.count] = start;
+    this.length[this.count] = length;
+    this.count++;
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * A plain TAP whose netdev belongs to a container or namespace; we are its reader and writer.
+ *
+ *   container → netdev → ring → receive() reads the descriptor
+ *   send() → writes the descriptor → netdev → the container's stack
+ *
+ * A write hands the frame to the container's stack before it returns (tun_get_user, netif_receive_skb), so the way
+ * down is never anything but empty. The way up is empty when the ring is, and complete when the device dropped nothing.
+ */
+import type { PortId } from '../frame/types.js';
+import { MAX_FRAME_BYTES } from '../frame/types.js';
+import type { DownEvidence, UpEvidence } from './evidence.js';
+import { closeFd, isReadable, linkIndex, MessageVector, type LinkStatistics } from '../sys/index.js';
+import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
+import type { Port } from './port.js';
+
+export interface DevicePortParts {
+  readonly id: PortId;
+  readonly device: string;
+  readonly tunFd: number;
+  readonly memory: FrameMemory;
+  /** Opened in the namespace of the netdev; closed with the port. */
+  readonly statistics: LinkStatistics;
+}
+
+export class DevicePort implements Port {
+  readonly kind = 'device' as const;
+  readonly id: PortId;
+  readonly receiveFd: number;
+  readonly #parts: DevicePortParts;
+  readonly #index: number;
+  readonly #incoming = new MessageVector(BURST);
+  readonly #outgoing = new MessageVector(1);
+  readonly #baseFrames: number;
+  readonly #baseDropped: number;
+  #received = 0;
+
+  /** Built while the calling thread is in the netdev's namespace. */
+  constructor(parts: DevicePortParts) {
+    this.#parts = parts;
+    this.id = parts.id;
+    this.receiveFd = parts.tunFd;
+    this.#index = linkIndex(parts.device);
+    const counters = parts.statistics.read(this.#index);
+    this.#baseFrames = counters.txPackets;
+    this.#baseDropped = counters.txDropped;
+    const { arena } = parts.memory;
+    for (let i = 0; i < BURST; i++) {
+      const slot = arena.address + parts.memory.receiveSlot(i);
+      this.#incoming.set(i, slot, slot + FRAME_OFFSET, MAX_FRAME_BYTES);
+    }
+  }
+
+  receive(list: FrameList): number {
+    list.count = 0;
+    while (list.count < BURST) {
+      const length = this.#incoming.read(this.receiveFd, list.count);
+      if (length <= 0) break;
+      const slot = this.#parts.memory.receiveSlot(list.count);
+      list.add(slot, slot + FRAME_OFFSET, length);
+    }
+    this.#received += list.count;
+    return list.count;
+  }
+
+  send(list: FrameList, from: number): number {
+    const base = this.#parts.memory.arena.address;
+    for (let i = from; i < list.count; i++) {
+      this.#outgoing.set(0, base + list.slot[i]!, base + list.start[i]!, list.length[i]!);
+      const result = this.#outgoing.write(this.receiveFd, 0);
+      if (result <= 0) return i > from ? i - from : result;
+    }
+    return list.count - from;
+  }
+
+  beginHold(): void {
+    // Writes are synchronous: there is nothing to measure against.
+  }
+
+  sendSentinel(): boolean {
+    return false;
+  }
+
+  downEvidence(): DownEvidence {
+    return { sentinelSent: false, ringEmpty: true, sendQueueBytes: 0, droppedSinceHold: 0 };
+  }
+
+  upEvidence(): UpEvidence {
+    // The netdev may have been deleted with its namespace; then nothing more can come from it.
+    const counters = this.#parts.statistics.read(this.#index);
+    return {
+      deviceFrames: counters.txPackets - this.#baseFrames,
+      receivedFrames: this.#received,
+      socketDrops: counters.txDropped - this.#baseDropped,
+      queueEmpty: !isReadable(this.receiveFd),
+    };
+  }
+
+  close(): void {
+    this.#parts.statistics.close();
+    closeFd(this.receiveFd);
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * A port that leads out of the cut: our end of a veth whose other end is the host's. It is held like any other, but
+ * never stopped, so nothing is claimed about frames on its far side.
+ */
+import type { PortId } from '../frame/types.js';
+import type { DownEvidence, UpEvidence } from './evidence.js';
+import { closeFd, isReadable, linkIndex, MessageVector, openPacketSocket, takePacketDrops } from '../sys/index.js';
+import { BURST, type FrameList, type FrameMemory } from './batch.js';
+import type { PacketReceiver } from './packet-receiver.js';
+import type { Port } from './port.js';
+
+const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
+
+export interface ExternalPortParts {
+  readonly id: PortId;
+  readonly device: string;
+  readonly memory: FrameMemory;
+  readonly receiver: PacketReceiver;
+}
+
+export class ExternalPort implements Port {
+  readonly kind = 'external' as const;
+  readonly id: PortId;
+  readonly receiveFd: number;
+  readonly #parts: ExternalPortParts;
+  readonly #vector = new MessageVector(BURST);
+  #received = 0;
+  #drops = 0;
+
+  /** The device exists and is up. */
+  constructor(parts: ExternalPortParts) {
+    this.#parts = parts;
+    this.id = parts.id;
+    this.receiveFd = openPacketSocket(linkIndex(parts.device), SOCKET_BUFFER_BYTES);
+  }
+
+  receive(list: FrameList): number {
+    const count = this.#parts.receiver.receive(this.receiveFd, list);
+    this.#received += count;
+    return count;
+  }
+
+  send(list: FrameList, from: number): number {
+    const base = this.#parts.memory.arena.address;
+    for (let i = from; i < list.count; i++) {
+      this.#vector.set(i, base + list.slot[i]!, base + list.start[i]!, list.length[i]!);
+    }
+    return this.#vector.send(this.receiveFd, from, list.count);
+  }
+
+  beginHold(): void {
+    // Nothing is claimed about an external port.
+  }
+
+  sendSentinel(): boolean {
+    return false;
+  }
+
+  downEvidence(): DownEvidence {
+    return { sentinelSent: false, ringEmpty: true, sendQueueBytes: 0, droppedSinceHold: 0 };
+  }
+
+  upEvidence(): UpEvidence {
+    this.#drops += takePacketDrops(this.receiveFd);
+    return {
+      deviceFrames: this.#received,
+      receivedFrames: this.#received,
+      socketDrops: this.#drops,
+      queueEmpty: !isReadable(this.receiveFd),
+    };
+  }
+
+  close(): void {
+    closeFd(this.receiveFd);
+  }
+}

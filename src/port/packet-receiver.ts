@@ -1,0 +1,64 @@
+/** Receiving on a packet socket: bursts into the arena, 802.1Q tags put back where the kernel took them out. */
+import { MAX_FRAME_BYTES } from '../frame/types.js';
+import { MessageVector } from '../sys/index.js';
+import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
+
+const TAG_BYTES = 4;
+const VNET_NEEDS_CSUM = 1;
+
+export class PacketReceiver {
+  readonly #memory: FrameMemory;
+  readonly #vector = new MessageVector(BURST);
+
+  constructor(memory: FrameMemory) {
+    this.#memory = memory;
+    for (let i = 0; i < BURST; i++) {
+      const slot = memory.arena.address + memory.receiveSlot(i);
+      this.#vector.set(i, slot, slot + FRAME_OFFSET, MAX_FRAME_BYTES);
+    }
+    this.#vector.armControl(BURST);
+  }
+
+  receive(fd: number, list: FrameList): number {
+    const count = this.#vector.receive(fd, BURST);
+    list.count = 0;
+    for (let i = 0; i < count; i++) {
+      const slot = this.#memory.receiveSlot(i);
+      const length = this.#vector.frameBytes(i);
+      const tag = this.#vector.strippedTag(i);
+      if (tag < 0) list.add(slot, slot + FRAME_OFFSET, length);
+      else list.add(slot, insertTag(this.#memory.bytes, slot, slot + FRAME_OFFSET, tag), length + TAG_BYTES);
+    }
+    if (count > 0) this.#vector.armControl(count);
+    return Math.max(count, 0);
+  }
+}
+
+/**
+ * Puts an 802.1Q tag (TPID << 16 | TCI) behind the addresses of the frame at `start`, using the headroom before it.
+ * The checksum the receiver has still to compute moves with the payload: csum_start and hdr_len grow by the tag.
+ * @returns the frame's new start
+ */
+export function insertTag(bytes: Buffer, slot: number, start: number, tag: number): number {
+  const moved = start - TAG_BYTES;
+  bytes.copyWithin(moved, start, start + 12);
+  bytes.writeUInt32BE(tag, moved + 12);
+  if ((bytes[slot]! & VNET_NEEDS_CSUM) !== 0) {
+    bytes.writeUInt16LE(bytes.readUInt16LE(slot + 6) + TAG_BYTES, slot + 6);
+  }
+  const headerLength = bytes.readUInt16LE(slot + 2);
+  if (headerLength !== 0) bytes.writeUInt16LE(headerLength + TAG_BYTES, slot + 2);
+  return moved;
+}
+
+/** Takes the tag out of the frame at `start` again; the inverse of {@link insertTag}. The frame's new start. */
+export function removeTag(bytes: Buffer, slot: number, start: number): number {
+  const moved = start + TAG_BYTES;
+  bytes.copyWithin(moved, start, start + 12);
+  if ((bytes[slot]! & VNET_NEEDS_CSUM) !== 0) {
+    bytes.writeUInt16LE(bytes.readUInt16LE(slot + 6) - TAG_BYTES, slot + 6);
+  }
+  const headerLength = bytes.readUInt16LE(slot + 2);
+  if (headerLength !== 0) bytes.writeUInt16LE(headerLength - TAG_BYTES, slot + 2);
+  return moved;
+}

@@ -1,0 +1,48 @@
+/**
+ * A Port: where frames enter and leave the network, and how it proves that a path is empty. Ports belong to the
+ * switch thread; nothing here may block.
+ */
+import type { PortId } from '../frame/types.js';
+import type { DownEvidence, PortKind, UpEvidence } from './evidence.js';
+import type { FrameList } from './batch.js';
+
+export interface Port {
+  readonly id: PortId;
+  readonly kind: PortKind;
+  /** Becomes readable when frames wait. */
+  readonly receiveFd: number;
+
+  /** Fills `list` from its beginning with frames that wait, at most BURST of them; how many. */
+  receive(list: FrameList): number;
+
+  /**
+   * Sends frames of `list` beginning at `from`, in order.
+   * @returns how many were taken; 0 when no more can be taken now (try again later); -errno when the first of them
+   *   was refused for good and must be skipped
+   */
+  send(list: FrameList, from: number): number;
+
+  /** Remembers the counters that {@link downEvidence} is measured against. */
+  beginHold(): void;
+
+  /**
+   * Sends one sentinel behind everything sent so far, past the port's window.
+   * @returns false when the port needs none or cannot take one
+   */
+  sendSentinel(list: FrameList): boolean;
+
+  downEvidence(): DownEvidence;
+
+  /** To be asked when {@link receive} has just returned 0; `queueEmpty` says whether that still holds. */
+  upEvidence(): UpEvidence;
+
+  close(): void;
+}
+
+/** Upper bound of how many ring entries a frame may become: the kernel segments it when the device has no TSO. */
+export function ringEntries(bytes: Buffer, slot: number, length: number): number {
+  const gsoType = bytes[slot + 1]!;
+  if (gsoType === 0) return 1;
+  const size = bytes.readUInt16LE(slot + 4);
+  return size === 0 ? 1 : Math.ceil(length / size);
+}

@@ -1,0 +1,155 @@
+/**
+ * The port of a guest: a TAP whose descriptor the hypervisor reads and writes. We sit on the other side, the netdev,
+ * with a packet socket, and keep a descriptor of our own.
+ *
+ *   guest → hypervisor writes the tun fd → netdev → packet socket → receive()
+ *   send() → packet socket → netdev → ring → hypervisor reads the tun fd → guest
+ *
+ * Goal: never lose a frame between us and the guest, and know when all have been read. Invariants:
+ * - at most WINDOW unread frames lie in the ring, so that it never overflows and a checkpoint drains quickly. The
+ *   number unread is bounded from above: every frame sent counts as if the kernel had segmented it, and the count
+ *   returns to zero whenever the ring is seen empty (poll(2) on our descriptor, exact whatever the segmentation);
+ * - SENTINEL_RESERVE places stay free for sentinels, however full the window is.
+ */
+import type { PortId } from '../frame/types.js';
+import type { DownEvidence, UpEvidence } from './evidence.js';
+import {
+  closeFd,
+  isReadable,
+  linkIndex,
+  MessageVector,
+  openPacketSocket,
+  takePacketDrops,
+  unsentBytes,
+  type LinkStatistics,
+} from '../sys/index.js';
+import { BURST, type FrameList, type FrameMemory } from './batch.js';
+import type { PacketReceiver } from './packet-receiver.js';
+import { ringEntries, type Port } from './port.js';
+
+/** Unread frames in a ring, at most (of 1000, tun's txqueuelen). */
+export const WINDOW = 256;
+/** Sentinels a guest that reads nothing may have before it, one per hold tried. */
+const SENTINEL_RESERVE = 16;
+/** Room for what a guest sends while we serve others. */
+const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
+
+export interface TapPortParts {
+  readonly id: PortId;
+  readonly device: string;
+  /** Our descriptor of the TAP; closed with the port. */
+  readonly tunFd: number;
+  readonly memory: FrameMemory;
+  readonly receiver: PacketReceiver;
+  readonly statistics: LinkStatistics;
+}
+
+export class TapPort implements Port {
+  readonly kind = 'tap' as const;
+  readonly id: PortId;
+  readonly receiveFd: number;
+  readonly tunFd: number;
+  readonly #parts: TapPortParts;
+  readonly #index: number;
+  readonly #vector = new MessageVector(BURST);
+  readonly #baseFrames: number;
+  #unread = 0;
+  #sentinelsUnread = 0;
+  #sentinelSent = false;
+  #received = 0;
+  #socketDrops = 0;
+  #droppedAtHold = 0;
+
+  /** The device exists and is up. */
+  constructor(parts: TapPortParts) {
+    this.#parts = parts;
+    this.id = parts.id;
+    this.tunFd = parts.tunFd;
+    this.#index = linkIndex(parts.device);
+    this.#baseFrames = parts.statistics.read(this.#index).rxPackets;
+    this.receiveFd = openPacketSocket(this.#index, SOCKET_BUFFER_BYTES);
+  }
+
+  receive(list: FrameList): number {
+    const count = this.#parts.receiver.receive(this.receiveFd, list);
+    this.#received += count;
+    return count;
+  }
+
+  send(list: FrameList, from: number): number {
+    let allowed = this.#fill(list, from);
+    if (allowed === 0) {
+      if (!this.#ringIsEmpty()) return 0;
+      allowed = Math.max(1, this.#fill(list, from)); // a frame of more segments than the window goes alone
+    }
+    return this.#transmit(list, from, from + allowed);
+  }
+
+  /** How many frames from `from` on fit into the window. */
+  #fill(list: FrameList, from: number): number {
+    const bytes = this.#parts.memory.bytes;
+    let room = WINDOW - this.#unread;
+    let i = from;
+    while (i < list.count) {
+      room -= ringEntries(bytes, list.slot[i]!, list.length[i]!);
+      if (room < 0) break;
+      i++;
+    }
+    return i - from;
+  }
+
+  #transmit(list: FrameList, from: number, to: number): number {
+    const { arena, bytes } = this.#parts.memory;
+    for (let i = from; i < to; i++) {
+      this.#vector.set(i, arena.address + list.slot[i]!, arena.address + list.start[i]!, list.length[i]!);
+    }
+    const sent = this.#vector.send(this.receiveFd, from, to);
+    for (let i = from; i < from + sent; i++) this.#unread += ringEntries(bytes, list.slot[i]!, list.length[i]!);
+    return sent;
+  }
+
+  #ringIsEmpty(): boolean {
+    if (isReadable(this.tunFd)) return false;
+    this.#unread = 0;
+    this.#sentinelsUnread = 0;
+    return true;
+  }
+
+  beginHold(): void {
+    this.#droppedAtHold = this.#parts.statistics.read(this.#index).txDropped;
+    this.#sentinelSent = false;
+  }
+
+  sendSentinel(list: FrameList): boolean {
+    if (this.#sentinelsUnread >= SENTINEL_RESERVE && !this.#ringIsEmpty()) return false;
+    if (this.#transmit(list, 0, 1) !== 1) return false;
+    this.#sentinelsUnread++;
+    this.#sentinelSent = true;
+    return true;
+  }
+
+  downEvidence(): DownEvidence {
+    return {
+      sentinelSent: this.#sentinelSent,
+      sendQueueBytes: unsentBytes(this.receiveFd), // before the ring: what leaves the qdisc meanwhile is seen there
+      ringEmpty: this.#ringIsEmpty(),
+      droppedSinceHold: this.#parts.statistics.read(this.#index).txDropped - this.#droppedAtHold,
+    };
+  }
+
+  upEvidence(): UpEvidence {
+    const deviceFrames = this.#parts.statistics.read(this.#index).rxPackets - this.#baseFrames;
+    this.#socketDrops += takePacketDrops(this.receiveFd);
+    return {
+      deviceFrames,
+      receivedFrames: this.#received,
+      socketDrops: this.#socketDrops,
+      queueEmpty: !isReadable(this.receiveFd),
+    };
+  }
+
+  close(): void {
+    closeFd(this.receiveFd);
+    closeFd(this.tunFd);
+  }
+}

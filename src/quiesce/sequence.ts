@@ -1,0 +1,117 @@
+/**
+ * The sequence of a checkpoint, from hold to release. This is the protocol itself; it knows neither guests nor files,
+ * only that something can be stopped, saved and resumed.
+ *
+ * Goal: when `save` is called, everything is stopped and the marked frames are exactly those sent and not received.
+ *
+ * Order, and why:
+ *   hold     nothing is delivered from here on, so what is in flight can only grow at our end
+ *   drain    what had been delivered reaches the guests while they still run
+ *   stop     nobody sends any more
+ *   sweep    what they had sent is taken in
+ *   mark     the queues are the in-flight set; it is frozen
+ *   save     guests, to wherever; the frames stay pinned in memory
+ *   resume   all of them, before a single frame flows: a frame to a guest that is still stopped would be purged
+ *   release  saved order first
+ *
+ * Whatever fails, the same end is run: resume everything that was stopped, then release. It never leaves the network
+ * held. If the hold itself has ended (lease, overflow), the release is a no-op and the step that noticed throws.
+ */
+import { StillwireError } from '../errors/index.js';
+import type { Channel, Observation } from './channel.js';
+import { DEFAULT_BOUNDS, drain, type DrainBounds } from './drain.js';
+import { judge, type PortEvidence, type QuiesceMethod } from './evidence.js';
+import { sweep } from './sweep.js';
+
+export type Phase = 'hold' | 'drain' | 'stop' | 'sweep' | 'mark' | 'save' | 'resume' | 'release';
+
+export interface Participants {
+  /** Stops everything that runs; resolves when it all has stopped. On rejection `resume` is still called. */
+  stop(): Promise<void>;
+  /** Resumes exactly what `stop` stopped. Must not throw for one guest before having tried the others. */
+  resume(): Promise<void>;
+}
+
+export interface SequenceOptions {
+  readonly method: QuiesceMethod;
+  readonly bounds?: Partial<DrainBounds>;
+  /** Give up, with everything undone, when the cut cannot be proven. */
+  readonly requireProof?: boolean;
+  readonly signal: AbortSignal;
+  /** Told when each phase ends, with its length in milliseconds. */
+  readonly onPhase?: (phase: Phase, ms: number) => void;
+}
+
+export interface Cut<Marked, Saved> {
+  readonly marked: Marked;
+  readonly saved: Saved;
+  readonly evidence: readonly PortEvidence[];
+  readonly heldAt: number;
+  readonly releasedAt: number;
+}
+
+/** The down-path as seen at the drain, the up-path as seen after the stop. */
+export function combine(
+  method: QuiesceMethod,
+  drained: readonly Observation[],
+  swept: readonly Observation[],
+): PortEvidence[] {
+  const down = new Map(drained.map((seen) => [seen.port, seen.down]));
+  return swept.map((seen) => ({ ...seen, method, down: down.get(seen.port) ?? seen.down }));
+}
+
+function demandProof(evidence: readonly PortEvidence[]): void {
+  const unproven = evidence.map(judge).filter(({ proven }) => !proven);
+  if (unproven.length === 0) return;
+  const words = unproven.map(({ port, reason }) => `${port}: ${reason ?? ''}`).join('; ');
+  throw new StillwireError('NOT_PROVEN', `the cut is not proven: ${words}`, { ports: unproven });
+}
+
+/** Runs the whole sequence once. @throws what a step threw, after resume and release */
+export async function runSequence<Marked, Saved>(
+  channel: Channel<Marked>,
+  participants: Participants,
+  save: (marked: Marked, evidence: readonly PortEvidence[]) => Promise<Saved>,
+  options: SequenceOptions,
+): Promise<Cut<Marked, Saved>> {
+  const { method, signal } = options;
+  const bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
+  const timed = async <T>(phase: Phase, step: () => Promise<T>): Promise<T> => {
+    const began = performance.now();
+    const result = await step();
+    options.onPhase?.(phase, performance.now() - began);
+    return result;
+  };
+
+  signal.throwIfAborted();
+  const { epoch, at: heldAt } = await timed('hold', () => channel.hold());
+  let stopping = false;
+  try {
+    const drained = await timed('drain', () => drain(channel, epoch, method, bounds, signal));
+    if (options.requireProof === true && method === 'quiet') demandProof(combine(method, drained, drained));
+    stopping = true;
+    await timed('stop', () => participants.stop());
+    const swept = await timed('sweep', () => sweep(channel, epoch, method, bounds, signal));
+    const evidence = combine(method, drained, swept);
+    if (options.requireProof === true) demandProof(evidence);
+    const marked = await timed('mark', () => channel.mark(epoch));
+    const saved = await timed('save', () => save(marked, evidence));
+    signal.throwIfAborted();
+    stopping = false;
+    await timed('resume', () => participants.resume());
+    const { at: releasedAt } = await timed('release', () => channel.release(epoch));
+    return { marked, saved, evidence, heldAt, releasedAt };
+  } catch (error) {
+    await undo(channel, epoch, stopping ? participants : undefined);
+    throw error;
+  }
+}
+
+/** Resume first, release whatever happens to that. */
+async function undo(channel: Channel, epoch: number, stopped: Participants | undefined): Promise<void> {
+  try {
+    await stopped?.resume();
+  } finally {
+    await channel.release(epoch).catch(() => undefined); // the hold may have ended already; then traffic flows
+  }
+}

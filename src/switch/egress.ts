@@ -1,0 +1,190 @@
+/**
+ * The way out of a port: frames of the present burst straight from the arena, and the queue of those that could not
+ * or must not go yet.
+ *
+ * Invariant: order per destination. While the queue holds anything, every frame goes to its tail; only an empty
+ * queue and a released port let a frame pass directly.
+ */
+import { EMSGSIZE } from '../sys/index.js';
+import { BURST, FRAME_OFFSET, FrameList, type FrameMemory } from '../port/batch.js';
+import { removeTag } from '../port/packet-receiver.js';
+import type { Port } from '../port/port.js';
+import { VNET_HEADER_BYTES } from '../frame/types.js';
+import * as Row from './counters.js';
+import { DROP_REASONS, type DropReason } from './ledger.js';
+import { Pace } from './pace.js';
+import { FrameQueue, type HeldFrame } from './queue.js';
+
+/** Outside a hold a slow port may let this many frames wait, like a NIC's transmit queue. */
+const LIVE_QUEUE_FRAMES = 1024;
+/** Bounds of a hold queue; more ends the hold. */
+export const HOLD_QUEUE_FRAMES = 65_536;
+export const HOLD_QUEUE_BYTES = 256 * 1024 * 1024;
+/** A port that takes nothing is asked again after a tenth of the time it has refused, within these bounds. */
+const RETRY_MIN_MS = 0.1;
+const RETRY_MAX_MS = 50;
+
+export class Egress {
+  readonly queue = new FrameQueue();
+  readonly pace = new Pace();
+  /** When the first frame of the queue went out after the last release; undefined until then. */
+  firstReleasedAt: number | undefined;
+  readonly #pending = new FrameList();
+  readonly #port: Port;
+  readonly #vlan: number;
+  readonly #row: Float64Array;
+  readonly #memory: FrameMemory;
+  #blockedSince = 0;
+  #retryAt = 0;
+
+  /** @param vlan the access VLAN whose tag is taken off, 0 for none */
+  constructor(port: Port, vlan: number, row: Float64Array, memory: FrameMemory) {
+    this.#port = port;
+    this.#vlan = vlan;
+    this.#row = row;
+    this.#memory = memory;
+  }
+
+  /** Whether frames may be handed to {@link addDirect}: nothing waits, and no tag has to come off. */
+  get direct(): boolean {
+    return this.queue.length === 0 && this.#vlan === 0;
+  }
+
+  /** Adds a frame of the present burst, in the arena. */
+  addDirect(slot: number, start: number, length: number): void {
+    this.#row[Row.QUEUED_SWITCHED]!++;
+    this.#pending.add(slot, start, length);
+  }
+
+  /** Frames added to the present burst. */
+  get pending(): FrameList {
+    return this.#pending;
+  }
+
+  /** Whether the hold queue's bounds are reached. */
+  get overflowing(): boolean {
+    return this.queue.length >= HOLD_QUEUE_FRAMES || this.queue.bytes >= HOLD_QUEUE_BYTES;
+  }
+
+  /** Puts a frame at the tail; during a hold and while one is being released, with the large bound. */
+  enqueue(frame: HeldFrame, held: boolean): void {
+    this.#row[frame.restored ? Row.QUEUED_RESTORED : Row.QUEUED_SWITCHED]!++;
+    const full = held || this.pace.active ? this.overflowing : this.queue.length >= LIVE_QUEUE_FRAMES;
+    if (full && !held) return this.#drop('queueFull');
+    this.#push(frame);
+  }
+
+  #push(frame: HeldFrame): void {
+    this.queue.push(frame);
+    this.#row[Row.HELD] = this.queue.length;
+  }
+
+  #drop(reason: DropReason): void {
+    this.#row[Row.DROPPED + DROP_REASONS.indexOf(reason)]!++;
+  }
+
+  /** Sends the present burst; what the port does not take now goes to the queue through `keep`. */
+  flush(keep: (slot: number, start: number, length: number) => HeldFrame): void {
+    const list = this.#pending;
+    if (list.count === 0) return;
+    for (let i = this.#transmit(list); i < list.count; i++) {
+      this.#push(keep(list.slot[i]!, list.start[i]!, list.length[i]!));
+    }
+    list.count = 0;
+  }
+
+  /** Sends as much of `list` as the port takes; how many are dealt with. */
+  #transmit(list: FrameList): number {
+    let i = 0;
+    while (i < list.count) {
+      const sent = this.#port.send(list, i);
+      if (sent === 0) break;
+      if (sent < 0) {
+        this.#drop(-sent === EMSGSIZE ? 'oversize' : 'refused');
+        i++;
+        continue;
+      }
+      for (let k = i; k < i + sent; k++) this.#row[Row.SENT_BYTES]! += list.length[k]!;
+      this.#row[Row.SENT]! += sent;
+      i += sent;
+    }
+    return i;
+  }
+
+  /** Sends one burst from the head of the queue, if it is time. */
+  serve(now: number): void {
+    if (this.queue.length === 0 || now < this.#retryAt) return;
+    const list = this.#pending; // empty between bursts
+    const count = this.pace.allow(now, Math.min(BURST, this.queue.length));
+    if (count === 0) {
+      this.#retryAt = now + RETRY_MIN_MS;
+      return;
+    }
+    for (let i = 0; i < count; i++) this.#stage(list, i);
+    const done = this.#transmit(list);
+    list.count = 0;
+    this.#after(done, count, now);
+  }
+
+  #after(done: number, wanted: number, now: number): void {
+    if (done > 0) {
+      this.firstReleasedAt ??= now;
+      this.pace.spend(done);
+      this.queue.shift(done);
+      this.#row[Row.HELD] = this.queue.length;
+    }
+    if (this.queue.length === 0) this.pace.end();
+    if (done === wanted) this.#blockedSince = this.#retryAt = 0;
+    else {
+      this.#blockedSince = done > 0 || this.#blockedSince === 0 ? now : this.#blockedSince;
+      const refused = (now - this.#blockedSince) / 10;
+      this.#retryAt = now + Math.min(Math.max(refused, RETRY_MIN_MS), RETRY_MAX_MS);
+    }
+  }
+
+  #stage(list: FrameList, i: number): void {
+    const { stored } = this.queue.at(i);
+    const slot = this.#memory.stage(i, stored);
+    const length = stored.length - VNET_HEADER_BYTES;
+    const start = slot + FRAME_OFFSET;
+    if (this.#vlan === 0) list.add(slot, start, length);
+    else list.add(slot, removeTag(this.#memory.bytes, slot, start), length - 4);
+  }
+
+  /** When {@link serve} wants to be called, in milliseconds from now; undefined when nothing waits. */
+  wantsIn(now: number): number | undefined {
+    return this.queue.length === 0 ? undefined : Math.max(0, this.#retryAt - now);
+  }
+
+  /** A sentinel behind everything sent. */
+  sendSentinel(sentinel: Uint8Array): boolean {
+    const slot = this.#memory.stagingSlot(0);
+    this.#memory.bytes.fill(0, slot, slot + FRAME_OFFSET);
+    this.#memory.bytes.set(sentinel, slot + FRAME_OFFSET);
+    this.#pending.add(slot, slot + FRAME_OFFSET, sentinel.length);
+    const sent = this.#port.sendSentinel(this.#pending);
+    this.#pending.count = 0;
+    if (sent) {
+      this.#row[Row.QUEUED_SENTINELS]!++;
+      this.#row[Row.SENT]!++;
+      this.#row[Row.SENT_BYTES]! += sentinel.length;
+    }
+    return sent;
+  }
+
+  /** Drops everything: the port goes away. */
+  abandon(): void {
+    for (const _ of this.queue.clear()) this.#drop('portGone');
+    this.#row[Row.HELD] = 0;
+  }
+
+  measure(now: number): void {
+    this.pace.measure(now, this.#row[Row.SENT]!);
+  }
+
+  beginRelease(now: number): void {
+    this.firstReleasedAt = undefined;
+    this.#blockedSince = this.#retryAt = 0;
+    if (this.queue.length > 0) this.pace.begin(now);
+  }
+}

@@ -1,0 +1,51 @@
+/** The engine that runs everywhere: epoll, and one batched receive per ready port and turn. */
+import { clearEvent, Epoll, monotonicMs } from '../sys/index.js';
+import type { Engine } from './engine.js';
+import type { Switch } from './switch.js';
+
+const CONTROL = 0x7fffffff;
+const MAX_READY = 64;
+
+export class EpollEngine implements Engine {
+  readonly name = 'epoll';
+  readonly #epoll = new Epoll();
+  readonly #ready = new Int32Array(MAX_READY);
+  readonly #switch: Switch;
+  readonly #controlFd: number;
+  readonly #onControl: () => void;
+  #wait = -1;
+
+  /** @param controlFd an eventfd that says commands wait; @param onControl executes them */
+  constructor(core: Switch, controlFd: number, onControl: () => void) {
+    this.#switch = core;
+    this.#controlFd = controlFd;
+    this.#onControl = onControl;
+    this.#epoll.add(controlFd, CONTROL);
+  }
+
+  watch(index: number, fd: number): void {
+    this.#epoll.add(fd, index);
+  }
+
+  unwatch(fd: number): void {
+    this.#epoll.remove(fd);
+  }
+
+  turn(): void {
+    const count = this.#epoll.wait(this.#wait, this.#ready);
+    const now = monotonicMs();
+    for (let i = 0; i < count; i++) {
+      const tag = this.#ready[i]!;
+      if (tag === CONTROL) {
+        clearEvent(this.#controlFd);
+        this.#onControl();
+      } else this.#switch.receive(tag, now);
+    }
+    const next = this.#switch.serve(monotonicMs());
+    this.#wait = next === undefined ? -1 : Math.ceil(next * 1000);
+  }
+
+  close(): void {
+    this.#epoll.close();
+  }
+}

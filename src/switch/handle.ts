@@ -1,0 +1,102 @@
+/** The main thread's side of a switch thread. */
+import { EventEmitter } from 'node:events';
+import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
+import { StillwireError } from '../errors/index.js';
+import { closeFd, createEvent, signalEvent } from '../sys/index.js';
+import { counterMemory } from './counters.js';
+import type { CommandName, Commands, Message, Notice } from './protocol.js';
+import type { ThreadData } from './thread.js';
+
+type Answer = { resolve: (value: unknown) => void; reject: (error: Error) => void };
+
+interface SwitchEvents {
+  overflow: [epoch: number];
+  released: [release: Extract<Notice, { notice: 'released' }>];
+  captured: [batch: Extract<Notice, { notice: 'captured' }>];
+  /** The thread ended without being asked to. */
+  failed: [error: StillwireError];
+}
+
+export class SwitchHandle extends EventEmitter<SwitchEvents> {
+  readonly counters: SharedArrayBuffer;
+  readonly #worker: Worker;
+  readonly #control: MessagePort;
+  readonly #controlFd: number;
+  readonly #waiting = new Map<number, Answer>();
+  #nextId = 1;
+  #ended = false;
+  #closing = false;
+  #onReady: Answer | undefined;
+
+  /** Starts a switch that lives in the namespace at `path`; resolves when it has entered it. */
+  static async start(path: string): Promise<SwitchHandle> {
+    const handle = new SwitchHandle(path);
+    await new Promise((resolve, reject) => {
+      handle.#onReady = { resolve, reject };
+    });
+    return handle;
+  }
+
+  private constructor(namespace: string) {
+    super();
+    const { port1, port2 } = new MessageChannel();
+    this.counters = counterMemory();
+    this.#control = port1;
+    this.#controlFd = createEvent();
+    const data: ThreadData = { control: port2, controlFd: this.#controlFd, counters: this.counters, namespace };
+    const entry = new URL('./thread.js', import.meta.url);
+    this.#worker = new Worker(entry, { workerData: data, transferList: [port2] });
+    this.#control.on('message', (message: Message) => this.#receive(message));
+    this.#worker.on('error', (error) => this.#end(StillwireError.from(error)));
+    this.#worker.on('exit', () => this.#end(new StillwireError('INTERNAL', 'the switch thread has ended')));
+  }
+
+  #receive(message: Message): void {
+    if ('notice' in message) return this.#notify(message);
+    const answer = this.#waiting.get(message.id);
+    this.#waiting.delete(message.id);
+    if ('error' in message) answer?.reject(StillwireError.fromJSON(message.error as object));
+    else answer?.resolve(message.answer);
+  }
+
+  #notify(notice: Notice): void {
+    if (notice.notice === 'ready') this.#onReady?.resolve(undefined);
+    else if (notice.notice === 'overflow') this.emit('overflow', notice.epoch);
+    else if (notice.notice === 'released') this.emit('released', notice);
+    else this.emit('captured', notice);
+  }
+
+  #end(error: StillwireError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#onReady?.reject(error);
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+    this.#control.close();
+    if (!this.#closing) this.emit('failed', error);
+  }
+
+  /**
+   * Asks the switch thread.
+   * @throws StillwireError what the thread raised, or INTERNAL when it has ended
+   */
+  call<C extends CommandName>(command: C, ask: Commands[C]['ask']): Promise<Commands[C]['answer']> {
+    if (this.#ended) return Promise.reject(new StillwireError('INTERNAL', 'the switch thread has ended'));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      this.#control.postMessage({ id, command, ask });
+      signalEvent(this.#controlFd);
+    });
+  }
+
+  /** Ends the thread; its ports and their devices are gone when this resolves. */
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    const exited = new Promise((resolve) => this.#worker.once('exit', resolve));
+    if (!this.#ended) await this.call('close', {});
+    await exited;
+    closeFd(this.#controlFd);
+  }
+}

@@ -1,0 +1,6 @@
+/** The learning switch of a network, its hold queues and its ledger. */
+export { SwitchHandle } from './handle.js';
+export { imbalances, type PortLedger } from './ledger.js';
+export type { Commands, CapturedFrame, MarkAnswer, Notice } from './protocol.js';
+export { readLedger, counterRow } from './counters.js';
+export type { RawEvidence, StationOnPort, SegmentSettings } from './switch.js';

@@ -1,0 +1,94 @@
+/**
+ * What the main thread asks of the switch thread. Commands are posted and an eventfd is signalled; the switch takes
+ * them between two bursts and posts the answer. An answer to `hold` is therefore a guarantee, not a promise.
+ *
+ * Every command that concerns a hold carries its epoch (fencing): once a hold has ended, nothing done in its name
+ * has any effect but HOLD_EXPIRED.
+ */
+import type { InflightFrame, PortId } from '../frame/types.js';
+import type { PortLedger } from './ledger.js';
+import type { RawEvidence, SegmentSettings, StationOnPort } from './switch.js';
+
+interface PortSpec {
+  readonly id: PortId;
+  readonly segment: string;
+  /** Netdev name. */
+  readonly device: string;
+  readonly mtu: number;
+  /** Access VLAN; 0 for none. */
+  readonly vlan: number;
+}
+
+export interface Commands {
+  addSegment: { ask: { name: string; settings: SegmentSettings }; answer: undefined };
+  /** Creates a TAP in the switch's namespace. The answer is our descriptor, to be inherited by the hypervisor. */
+  addTap: { ask: PortSpec; answer: { tunFd: number } };
+  /** Creates a TAP whose netdev lies in another namespace (a path; absent: the process's own). */
+  addDevice: { ask: PortSpec & { netns?: string; mac?: string }; answer: undefined };
+  /** Opens a device that is already in the switch's namespace. */
+  addExternal: { ask: PortSpec; answer: undefined };
+  removePort: { ask: { id: PortId }; answer: undefined };
+  /** Stops all delivery. `at` in milliseconds of the monotonic clock. */
+  hold: { ask: Record<never, never>; answer: { epoch: number; at: number } };
+  sentinels: { ask: { epoch: number; nonce: Uint8Array }; answer: undefined };
+  sweep: { ask: { epoch: number }; answer: undefined };
+  evidence: { ask: { epoch: number }; answer: RawEvidence[] };
+  mark: { ask: { epoch: number }; answer: MarkAnswer };
+  /** The frames of a mark; they stay pinned until `unpin`. */
+  frames: { ask: { mark: number }; answer: InflightFrame[] };
+  unpin: { ask: { mark: number }; answer: undefined };
+  release: { ask: { epoch: number }; answer: { at: number } };
+  /** Puts back what a checkpoint saved; the network is held. */
+  restore: {
+    ask: { epoch: number; frames: readonly InflightFrame[]; stations: readonly StationOnPort[] };
+    answer: undefined;
+  };
+  ledger: { ask: Record<never, never>; answer: { held: boolean; engine: string; ports: PortLedger[] } };
+  capture: { ask: { on: boolean }; answer: undefined };
+  /** A batch of captured frames has been taken. */
+  captured: { ask: Record<never, never>; answer: undefined };
+  close: { ask: Record<never, never>; answer: undefined };
+}
+
+export interface MarkAnswer {
+  readonly mark: number;
+  readonly at: number;
+  readonly frames: number;
+  readonly bytes: number;
+  readonly ledger: readonly PortLedger[];
+  readonly stations: readonly StationOnPort[];
+}
+
+export type CommandName = keyof Commands;
+
+export interface Request {
+  readonly id: number;
+  readonly command: CommandName;
+  readonly ask: unknown;
+}
+
+/** Unasked messages of the switch thread. */
+export type Notice =
+  | { readonly notice: 'ready' }
+  /** A hold queue ran over: the switch has ended the hold by itself and delivers. */
+  | { readonly notice: 'overflow'; readonly epoch: number }
+  /** The first frame left on the last port that had any; then: every queue has run empty. */
+  | {
+      readonly notice: 'released';
+      readonly epoch: number;
+      readonly startedAt: number | undefined;
+      readonly drainedAt: number;
+    }
+  /** Captured frames. */
+  | { readonly notice: 'captured'; readonly frames: CapturedFrame[]; readonly missed: number };
+
+export interface CapturedFrame {
+  readonly port: PortId;
+  readonly timeNs: bigint;
+  readonly bytes: Uint8Array;
+}
+
+export type Message =
+  | { readonly id: number; readonly answer: unknown }
+  | { readonly id: number; readonly error: unknown }
+  | Notice;

@@ -1,0 +1,353 @@
+/**
+ * The learning switch of a network, and the one place where its traffic can be held.
+ *
+ * Goal: every frame to exactly the ports it is for, in order per destination; on hold nothing is delivered, nothing
+ * is lost, and what lies in the queues at the mark is the complete in-flight state.
+ *
+ * A frame's way:
+ *   receive(port): a burst is read from the port
+ *     for each frame: checked → its VLAN → its station learned → its destinations decided, once and for all
+ *       destination free:           added to that port's present burst, no copy
+ *       held, or frames before it:  copied once, put into the queue of each such destination
+ *     every port's present burst is sent; what a port does not take now is copied to its queue
+ *   serve(): queues go on as far as their ports take frames
+ *
+ * The class is single-threaded and synchronous: when hold() has returned, nothing more is sent until release(). That
+ * is the guarantee the quiesce stands on. Time comes from outside, in milliseconds.
+ */
+import { isMulticast, isReservedMulticast } from '../frame/ethernet.js';
+import { encodeSentinel, isSentinel } from '../frame/sentinel.js';
+import { MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
+import { FrameList, FrameMemory } from '../port/batch.js';
+import { insertTag } from '../port/packet-receiver.js';
+import type { DownEvidence, PortKind, UpEvidence } from '../port/evidence.js';
+import type { Port } from '../port/port.js';
+import * as Row from './counters.js';
+import { DISCARD_REASONS, type DiscardReason, type PortLedger } from './ledger.js';
+import { Egress } from './egress.js';
+import { MacTable } from './mac-table.js';
+import type { HeldFrame } from './queue.js';
+
+const ETHERNET_HEADER_BYTES = 14;
+const TAG_ETHERTYPE = 0x8100;
+const VLAN_ID = 0x0fff;
+/** Nonces of past holds still recognised: a sentinel may sit for long in the ring of a guest that reads nothing. */
+const NONCES_KEPT = 64;
+
+export interface SegmentSettings {
+  readonly reservedMulticast: 'forward' | 'drop';
+  readonly ageingSeconds: number;
+}
+
+interface Segment {
+  readonly name: string;
+  readonly dropReserved: boolean;
+  readonly table: MacTable;
+  readonly members: Member[];
+}
+
+interface Member {
+  readonly index: number;
+  readonly port: Port;
+  readonly segment: Segment;
+  /** Access VLAN, 0 when tags pass as they are. */
+  readonly vlan: number;
+  readonly row: Float64Array;
+  readonly egress: Egress;
+}
+
+export interface RawEvidence {
+  readonly port: PortId;
+  readonly kind: PortKind;
+  readonly down: DownEvidence;
+  readonly up: UpEvidence;
+}
+
+export interface StationOnPort {
+  readonly segment: string;
+  readonly vlan: number;
+  readonly mac: string;
+  readonly port: PortId;
+}
+
+/** The in-flight set as it was at one moment, pinned in memory while its frames go on their way. */
+export interface Mark {
+  readonly frames: readonly { readonly frame: HeldFrame; readonly destinations: readonly PortId[] }[];
+  readonly ledger: readonly PortLedger[];
+  readonly stations: readonly StationOnPort[];
+}
+
+/** Called for every frame received, before it is switched; the bytes are only valid during the call. */
+export type FrameWatcher = (port: PortId, bytes: Uint8Array) => void;
+
+export class Switch {
+  readonly memory = new FrameMemory();
+  watcher: FrameWatcher | undefined;
+  readonly #counters: SharedArrayBuffer;
+  readonly #segments = new Map<string, Segment>();
+  readonly #members: (Member | undefined)[] = [];
+  readonly #byId = new Map<PortId, Member>();
+  readonly #burst = new FrameList();
+  readonly #wallClock: () => bigint;
+  #nonces: Uint8Array[] = [];
+  #sequence = 0;
+  #held = false;
+  #overflowed = false;
+  #now = 0;
+
+  constructor(counters: SharedArrayBuffer, wallClock: () => bigint) {
+    this.#counters = counters;
+    this.#wallClock = wallClock;
+  }
+
+  get held(): boolean {
+    return this.#held;
+  }
+
+  /** A hold queue ran over; the hold must be ended. Nothing was lost. */
+  get overflowed(): boolean {
+    return this.#overflowed;
+  }
+
+  addSegment(name: string, settings: SegmentSettings): void {
+    this.#segments.set(name, {
+      name,
+      dropReserved: settings.reservedMulticast === 'drop',
+      table: new MacTable(settings.ageingSeconds * 1000),
+      members: [],
+    });
+  }
+
+  /** @returns the port's number: its row among the counters */
+  addPort(port: Port, segmentName: string, vlan = 0): number {
+    const segment = this.#segments.get(segmentName);
+    if (segment === undefined) throw new Error(`no segment ${segmentName}`);
+    const index = this.#members.length;
+    const row = Row.counterRow(this.#counters, index);
+    const member = { index, port, segment, vlan, row, egress: new Egress(port, vlan, row, this.memory) };
+    this.#members.push(member);
+    this.#byId.set(port.id, member);
+    segment.members.push(member);
+    return index;
+  }
+
+  /** Removes and closes a port; frames queued for it are dropped as `portGone`. */
+  removePort(id: PortId): void {
+    const member = this.#byId.get(id);
+    if (member === undefined) return;
+    member.egress.abandon();
+    member.segment.table.forgetPort(member.index);
+    member.segment.members.splice(member.segment.members.indexOf(member), 1);
+    this.#byId.delete(id);
+    this.#members[member.index] = undefined;
+    member.port.close();
+  }
+
+  ports(): Port[] {
+    return [...this.#byId.values()].map((member) => member.port);
+  }
+
+  /** Takes one burst from port number `index` and switches it; how many frames. */
+  receive(index: number, now: number): number {
+    const member = this.#members[index];
+    if (member === undefined) return 0;
+    this.#now = now;
+    const list = this.#burst;
+    const count = member.port.receive(list);
+    if (count === 0) return 0;
+    for (let i = 0; i < count; i++) this.#accept(member, list.slot[i]!, list.start[i]!, list.length[i]!);
+    for (const other of member.segment.members) {
+      if (other.egress.pending.count > 0) {
+        other.egress.flush((slot, start, length) => this.#keep(member, slot, start, length));
+      }
+    }
+    return count;
+  }
+
+  #discard(member: Member, reason: DiscardReason): void {
+    member.row[Row.DISCARDED + DISCARD_REASONS.indexOf(reason)]!++;
+  }
+
+  #accept(member: Member, slot: number, frameStart: number, frameBytes: number): void {
+    const { bytes } = this.memory;
+    const { row, segment } = member;
+    row[Row.RECEIVED]!++;
+    row[Row.RECEIVED_BYTES]! += frameBytes;
+    let start = frameStart;
+    let length = frameBytes;
+    if (this.watcher !== undefined) this.watcher(member.port.id, bytes.subarray(start, start + length));
+    if (length < ETHERNET_HEADER_BYTES || isMulticast(bytes, start + 6)) return this.#discard(member, 'malformed');
+    if (length < MIN_FRAME_BYTES) {
+      bytes.fill(0, start + length, start + MIN_FRAME_BYTES); // IEEE 802.3: padded by the sender's NIC, were it real
+      length = MIN_FRAME_BYTES;
+    }
+
+    let vlan = member.vlan;
+    const tagged = bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
+    if (isSentinel(bytes, start + (tagged ? 16 : 12), length, this.#nonces)) {
+      return this.#discard(member, 'swallowed');
+    }
+    if (vlan === 0) vlan = tagged ? bytes.readUInt16BE(start + 14) & VLAN_ID : 0;
+    else if (tagged) return this.#discard(member, 'vlan');
+    else {
+      start = insertTag(bytes, slot, start, TAG_ETHERTYPE * 0x10000 + vlan);
+      length += 4;
+    }
+
+    segment.table.learn(bytes, start + 6, vlan, member.index, this.#now);
+    if (segment.dropReserved && isReservedMulticast(bytes, start)) return this.#discard(member, 'reserved');
+    const copies = this.#deliver(member, slot, start, length, vlan);
+    if (copies === 0) return this.#discard(member, 'nowhere');
+    row[Row.SWITCHED]!++;
+    row[Row.COPIES]! += copies;
+  }
+
+  /** Hands the frame to its destinations; how many there are. */
+  #deliver(from: Member, slot: number, start: number, length: number, vlan: number): number {
+    const { bytes } = this.memory;
+    const { table, members } = from.segment;
+    const known = isMulticast(bytes, start) ? -1 : table.find(bytes, start, vlan, this.#now);
+    if (known === from.index) return 0;
+    let copies = 0;
+    let kept: HeldFrame | undefined;
+    for (const to of known >= 0 ? [this.#members[known]!] : members) {
+      if (to === from || (to.vlan !== 0 && to.vlan !== vlan)) continue;
+      copies++;
+      if (!this.#held && to.egress.direct) to.egress.addDirect(slot, start, length);
+      else {
+        kept ??= this.#keep(from, slot, start, length);
+        to.egress.enqueue(kept, this.#held);
+        if (this.#held && to.egress.overflowing) this.#overflowed = true;
+      }
+    }
+    return copies;
+  }
+
+  /** Copies a frame out of the arena into memory of its own. */
+  #keep(from: Member, slot: number, start: number, length: number): HeldFrame {
+    const { bytes } = this.memory;
+    const stored = Buffer.allocUnsafe(VNET_HEADER_BYTES + length);
+    bytes.copy(stored, 0, slot, slot + VNET_HEADER_BYTES);
+    bytes.copy(stored, VNET_HEADER_BYTES, start, start + length);
+    return { sequence: ++this.#sequence, timeNs: this.#wallClock(), ingress: from.port.id, stored, restored: false };
+  }
+
+  /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
+  serve(now: number): number | undefined {
+    if (this.#held) return undefined;
+    let next: number | undefined;
+    for (const member of this.#members) {
+      if (member === undefined) continue;
+      member.egress.serve(now);
+      member.egress.measure(now);
+      const wanted = member.egress.wantsIn(now);
+      if (wanted !== undefined) next = Math.min(next ?? wanted, wanted);
+    }
+    return next;
+  }
+
+  /** Stops all delivery. When this returns, no frame is sent before {@link release}. */
+  hold(): void {
+    this.#held = true;
+    this.#overflowed = false;
+    for (const { port } of this.#byId.values()) port.beginHold();
+  }
+
+  /** Puts one sentinel behind the last frame sent on each port that needs one. */
+  sendSentinels(nonce: Uint8Array): void {
+    this.#nonces = [nonce, ...this.#nonces].slice(0, NONCES_KEPT);
+    const sentinel = encodeSentinel(nonce);
+    for (const { egress } of this.#byId.values()) egress.sendSentinel(sentinel);
+  }
+
+  /** Receives on every port until nothing waits (bounded: a guest still running could go on for ever). */
+  sweep(now: number): void {
+    for (const { index } of this.#byId.values()) {
+      for (let rounds = 0; rounds < 10_000 && this.receive(index, now) > 0; rounds++);
+    }
+  }
+
+  /** What can be observed at every port now. */
+  evidence(): RawEvidence[] {
+    return [...this.#byId.values()].map(({ port }) => ({
+      port: port.id,
+      kind: port.kind,
+      down: port.downEvidence(),
+      up: port.upEvidence(),
+    }));
+  }
+
+  /** Pins the in-flight set: what lies in the queues now, in order of arrival. */
+  mark(now: number): Mark {
+    const destinations = new Map<HeldFrame, PortId[]>();
+    for (const { port, egress } of this.#byId.values()) {
+      for (const frame of egress.queue.frames()) {
+        const known = destinations.get(frame);
+        if (known === undefined) destinations.set(frame, [port.id]);
+        else known.push(port.id);
+      }
+    }
+    const frames = [...destinations].map(([frame, ports]) => ({ frame, destinations: ports }));
+    frames.sort((a, b) => a.frame.sequence - b.frame.sequence);
+    return { frames, ledger: this.ledger(), stations: this.stations(now) };
+  }
+
+  /** Puts saved frames into the queues of their destinations, in order, while held. Unknown destinations are ignored. */
+  restore(frames: readonly InflightFrame[]): void {
+    for (const { timeNs, ingress, vnet, bytes, destinations } of frames) {
+      const stored = Buffer.concat([vnet, bytes]);
+      const frame = { sequence: ++this.#sequence, timeNs, ingress, stored, restored: true };
+      for (const id of destinations) this.#byId.get(id)?.egress.enqueue(frame, this.#held);
+    }
+  }
+
+  /** Resumes delivery: what was held first, paced. */
+  release(now: number): void {
+    this.#held = false;
+    this.#overflowed = false;
+    for (const { egress } of this.#byId.values()) egress.beginRelease(now);
+  }
+
+  /**
+   * How the last release went: when its first frame left on the last port that had any, or undefined while one of
+   * them still waits; and whether every queue has run empty.
+   */
+  releaseProgress(): { lastPortStartedAt: number | undefined; drained: boolean } {
+    const members = [...this.#byId.values()];
+    const waiting = members.some(({ egress }) => egress.pace.active && egress.firstReleasedAt === undefined);
+    const times = members.flatMap(({ egress }) => egress.firstReleasedAt ?? []);
+    return {
+      lastPortStartedAt: waiting || times.length === 0 ? undefined : Math.max(...times),
+      drained: members.every(({ egress }) => !egress.pace.active),
+    };
+  }
+
+  ledger(): PortLedger[] {
+    return [...this.#byId.values()].map(({ port, row }) => Row.readLedger(port.id, row));
+  }
+
+  stations(now: number): StationOnPort[] {
+    return [...this.#segments.values()].flatMap(({ name, table }) =>
+      table.stations(now).map(({ vlan, mac, port }) => ({
+        segment: name,
+        vlan,
+        mac,
+        port: this.#members[port]!.port.id,
+      })),
+    );
+  }
+
+  /** Teaches the tables what a checkpoint knew. */
+  learnStations(stations: readonly StationOnPort[], now: number): void {
+    for (const { segment, vlan, mac, port } of stations) {
+      const member = this.#byId.get(port);
+      if (member === undefined) continue;
+      const bytes = Buffer.from(mac.replaceAll(':', ''), 'hex');
+      this.#segments.get(segment)?.table.learn(bytes, 0, vlan, member.index, now);
+    }
+  }
+
+  close(): void {
+    for (const id of [...this.#byId.keys()]) this.removePort(id);
+  }
+}

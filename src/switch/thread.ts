@@ -1,0 +1,212 @@
+/**
+ * The switch thread: enters the network's namespace, turns the engine, executes commands between two turns.
+ *
+ * Its loop never returns to the event loop, so messages are taken with receiveMessageOnPort. `await null` once per
+ * turn is what lets worker.terminate() and process.exit() stop it.
+ */
+import { receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
+import { StillwireError } from '../errors/index.js';
+import { VNET_HEADER_BYTES } from '../frame/types.js';
+import type { Port } from '../port/port.js';
+import { enterNamespace, monotonicMs, silenceNamespace, wallNs } from '../sys/index.js';
+import { Capture } from './capture.js';
+import type { Engine } from './engine.js';
+import { EpollEngine } from './epoll-engine.js';
+import { PortOpener } from './open-port.js';
+import type { CommandName, Commands, Message, Request } from './protocol.js';
+import { Switch, type Mark } from './switch.js';
+
+/** What the main thread hands to a new switch thread. */
+export interface ThreadData {
+  readonly control: MessagePort;
+  /** Signalled whenever commands have been posted. */
+  readonly controlFd: number;
+  readonly counters: SharedArrayBuffer;
+  /** Path of the namespace to live in. */
+  readonly namespace: string;
+}
+
+type Handlers = { [C in CommandName]: (ask: Commands[C]['ask']) => Commands[C]['answer'] };
+
+class SwitchThread {
+  readonly #data: ThreadData;
+  readonly #switch: Switch;
+  readonly #engine: Engine;
+  readonly #opener: PortOpener;
+  readonly #marks = new Map<number, Mark>();
+  #epoch = 0;
+  #nextMark = 1;
+  #reportRelease = false;
+  #capture: Capture | undefined;
+  #closed = false;
+
+  constructor(data: ThreadData) {
+    this.#data = data;
+    enterNamespace(data.namespace);
+    silenceNamespace();
+    this.#switch = new Switch(data.counters, wallNs);
+    this.#engine = new EpollEngine(this.#switch, data.controlFd, () => this.#execute());
+    this.#opener = new PortOpener(this.#switch.memory, data.namespace);
+  }
+
+  async run(): Promise<void> {
+    this.#post({ notice: 'ready' });
+    while (!this.#closed) {
+      this.#engine.turn();
+      this.#report();
+      await null;
+    }
+    this.#switch.close();
+    this.#engine.close();
+    this.#data.control.close();
+  }
+
+  #post(message: Message): void {
+    this.#data.control.postMessage(message);
+  }
+
+  #execute(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(this.#data.control) as { message: Request } | undefined;
+      if (received === undefined) return;
+      const { id, command, ask } = received.message;
+      try {
+        const handler = this.#handlers[command] as (ask: unknown) => unknown;
+        this.#post({ id, answer: handler(ask) });
+      } catch (error) {
+        this.#post({ id, error: StillwireError.from(error).toJSON() });
+      }
+    }
+  }
+
+  /** Tells the main thread what it has not asked for. */
+  #report(): void {
+    if (this.#switch.overflowed) {
+      this.#switch.release(monotonicMs());
+      this.#post({ notice: 'overflow', epoch: this.#epoch++ });
+    }
+    if (this.#reportRelease) {
+      const { lastPortStartedAt: startedAt, drained } = this.#switch.releaseProgress();
+      if (drained) {
+        this.#reportRelease = false;
+        this.#post({ notice: 'released', epoch: this.#epoch, startedAt, drainedAt: monotonicMs() });
+      }
+    }
+    const batch = this.#capture?.batch();
+    if (batch !== undefined) this.#post({ notice: 'captured', ...batch });
+  }
+
+  #add(port: Port, segment: string, vlan: number): void {
+    this.#engine.watch(this.#switch.addPort(port, segment, vlan), port.receiveFd);
+  }
+
+  #fence(epoch: number): void {
+    if (epoch !== this.#epoch || !this.#switch.held) {
+      throw new StillwireError('HOLD_EXPIRED', `hold ${epoch} has ended`, { epoch, current: this.#epoch });
+    }
+  }
+
+  #markOf(id: number): Mark {
+    const mark = this.#marks.get(id);
+    if (mark === undefined) throw new StillwireError('INTERNAL', `no mark ${id}`);
+    return mark;
+  }
+
+  readonly #handlers: Handlers = {
+    addSegment: ({ name, settings }) => {
+      this.#switch.addSegment(name, settings);
+      return undefined;
+    },
+    addTap: (ask) => {
+      const port = this.#opener.tap(ask);
+      this.#add(port, ask.segment, ask.vlan);
+      return { tunFd: port.tunFd };
+    },
+    addDevice: (ask) => {
+      this.#add(this.#opener.device(ask), ask.segment, ask.vlan);
+      return undefined;
+    },
+    addExternal: (ask) => {
+      this.#add(this.#opener.external(ask), ask.segment, ask.vlan);
+      return undefined;
+    },
+    removePort: ({ id }) => {
+      const port = this.#switch.ports().find((candidate) => candidate.id === id);
+      if (port !== undefined) this.#engine.unwatch(port.receiveFd);
+      this.#switch.removePort(id);
+      return undefined;
+    },
+    hold: () => {
+      if (this.#switch.held) throw new StillwireError('NETWORK_HELD', 'the network is held already');
+      this.#switch.hold();
+      this.#reportRelease = false;
+      return { epoch: ++this.#epoch, at: monotonicMs() };
+    },
+    sentinels: ({ epoch, nonce }) => {
+      this.#fence(epoch);
+      this.#switch.sendSentinels(nonce);
+      return undefined;
+    },
+    sweep: ({ epoch }) => {
+      this.#fence(epoch);
+      this.#switch.sweep(monotonicMs());
+      return undefined;
+    },
+    evidence: ({ epoch }) => {
+      this.#fence(epoch);
+      return this.#switch.evidence();
+    },
+    mark: ({ epoch }) => {
+      this.#fence(epoch);
+      const mark = this.#switch.mark(monotonicMs());
+      const id = this.#nextMark++;
+      this.#marks.set(id, mark);
+      const bytes = mark.frames.reduce((sum, { frame }) => sum + frame.stored.length, 0);
+      const { ledger, stations, frames } = mark;
+      return { mark: id, at: monotonicMs(), frames: frames.length, bytes, ledger, stations };
+    },
+    frames: ({ mark }) =>
+      this.#markOf(mark).frames.map(({ frame, destinations }) => ({
+        sequence: frame.sequence,
+        timeNs: frame.timeNs,
+        ingress: frame.ingress,
+        destinations,
+        vnet: Uint8Array.from(frame.stored.subarray(0, VNET_HEADER_BYTES)),
+        bytes: Uint8Array.from(frame.stored.subarray(VNET_HEADER_BYTES)),
+      })),
+    unpin: ({ mark }) => {
+      this.#marks.delete(mark);
+      return undefined;
+    },
+    release: ({ epoch }) => {
+      this.#fence(epoch);
+      const at = monotonicMs();
+      this.#switch.release(at);
+      this.#reportRelease = true;
+      return { at };
+    },
+    restore: ({ epoch, frames, stations }) => {
+      this.#fence(epoch);
+      this.#switch.learnStations(stations, monotonicMs());
+      this.#switch.restore(frames);
+      return undefined;
+    },
+    ledger: () => ({ held: this.#switch.held, engine: this.#engine.name, ports: this.#switch.ledger() }),
+    capture: ({ on }) => {
+      const capture = on ? new Capture() : undefined;
+      this.#capture = capture;
+      this.#switch.watcher = capture && ((port, bytes) => capture.take(port, bytes));
+      return undefined;
+    },
+    captured: () => {
+      this.#capture?.acknowledge();
+      return undefined;
+    },
+    close: () => {
+      this.#closed = true;
+      return undefined;
+    },
+  };
+}
+
+await new SwitchThread(workerData as ThreadData).run();

@@ -1,0 +1,12 @@
+/** System calls. Nothing above this room knows a constant of the kernel's or touches koffi. */
+export { check, EAGAIN, EMSGSIZE, errno, errnoName, systemError } from './libc.js';
+export { mapArena, putPointer, type Arena } from './memory.js';
+export * from './fd.js';
+export * from './epoll.js';
+export * from './netns.js';
+export * from './link.js';
+export * from './tap.js';
+export * from './netlink.js';
+export * from './packet.js';
+export * from './fd-passing.js';
+export * from './clock.js';

@@ -1,0 +1,58 @@
+/**
+ * The one door to native code. Each function is declared once with its C prototype; pointer arguments that the hot
+ * path passes as numbers are declared `intptr_t`, so that koffi neither allocates nor looks anything up.
+ *
+ * koffi has no `ssize_t`; `long` is the same on every Linux we support (LP64).
+ */
+import { getSystemErrorName } from 'node:util';
+import koffi from 'koffi';
+import { StillwireError, type ErrorCode } from '../errors/index.js';
+
+type Argument = number | string | Uint8Array | null;
+
+const libc = koffi.load(null);
+
+/** Declares a libc function returning a number; -1 and errno mean failure by libc's custom. */
+export function native<A extends Argument[]>(prototype: string): (...args: A) => number {
+  return libc.func(prototype) as (...args: A) => number;
+}
+
+/** errno of the last native call on this thread. */
+export const errno = (): number => koffi.errno();
+
+/** Such as `ENOSPC`. */
+export function errnoName(code: number): string {
+  try {
+    return getSystemErrorName(-code);
+  } catch {
+    return `errno ${code}`;
+  }
+}
+
+/** Address of a buffer outside the JavaScript heap. It stays valid as long as the buffer is reachable. */
+export const addressOf = (buffer: Uint8Array): number => Number(koffi.address(buffer));
+
+/** A view of `length` bytes of native memory. */
+export const viewOf = (address: number, length: number): ArrayBuffer => koffi.view(address, length);
+
+/**
+ * Returns `result` when it is not negative.
+ * @throws StillwireError SYSCALL (or NO_PRIVILEGE on EPERM and EACCES) naming the call and what it was about
+ */
+export function check(result: number, call: string, about = ''): number {
+  if (result >= 0) return result;
+  throw systemError(errno(), call, about);
+}
+
+/** The error for a failed call. */
+export function systemError(code: number, call: string, about = ''): StillwireError {
+  const name = errnoName(code);
+  const kind: ErrorCode = name === 'EPERM' || name === 'EACCES' ? 'NO_PRIVILEGE' : 'SYSCALL';
+  return new StillwireError(kind, `${call}${about === '' ? '' : ` ${about}`}: ${name}`, { call, errno: name });
+}
+
+export const EAGAIN = 11;
+export const EINTR = 4;
+export const ENOBUFS = 105;
+export const EMSGSIZE = 90;
+export const ENETDOWN = 100;
