@@ -30,42 +30,162 @@ const entry = (exit: ExitName, meaning: string, next: string): ErrorEntry => ({ 
 
 /** Every code Stillwire can raise. */
 export const ERRORS = {
-  SYSCALL: entry('failed', 'A system call failed in a way Stillwire does not expect.', 'Read the errno name in the message; `stillwire doctor` tells what this machine lacks.'),
-  NO_PRIVILEGE: entry('failed', 'A network on TAP devices needs CAP_NET_ADMIN and CAP_NET_RAW.', 'Run as root.'),
-  MISSING_PROGRAM: entry('failed', 'A program that Stillwire runs is not installed.', 'Install the program the message names.'),
+  SYSCALL: entry(
+    'failed',
+    'A system call failed in a way Stillwire does not expect.',
+    'Read the errno name in the message; `stillwire doctor` tells what this machine lacks.',
+  ),
+  NO_PRIVILEGE: entry(
+    'failed',
+    'A network on TAP devices needs CAP_NET_ADMIN and CAP_NET_RAW.',
+    'Run as root.',
+  ),
+  MISSING_PROGRAM: entry(
+    'failed',
+    'A program that Stillwire runs is not installed.',
+    'Install the program the message names.',
+  ),
   USAGE: entry('usage', 'The command line is wrong.', 'See `stillwire help`.'),
-  FILE_INVALID: entry('usage', 'The network file is wrong; each fault has its line and column.', 'Mend the named lines; nothing was created.'),
-  NAME_INVALID: entry('usage', 'A name has characters or a length that are not allowed.', 'Use letters, digits, dot, dash and underscore, 1 to 64 of them, beginning with a letter or digit.'),
-  PATH_TOO_LONG: entry('usage', 'A unix socket path is longer than 107 bytes.', 'Choose a shorter network name or run directory.'),
-  DAEMON_UNREACHABLE: entry('unreachable', 'No daemon answers for this network.', 'Start it with `stillwire up`; clean up after a crash with `stillwire down`.'),
-  NETWORK_NOT_FOUND: entry('notFound', 'No running network has this name.', '`stillwire status` without -n lists what runs.'),
+  FILE_INVALID: entry(
+    'usage',
+    'The network file is wrong; each fault has its line and column.',
+    'Mend the named lines; nothing was created.',
+  ),
+  NAME_INVALID: entry(
+    'usage',
+    'A name has characters or a length that are not allowed.',
+    'Use letters, digits, dot, dash and underscore, 1 to 64 of them, beginning with a letter or digit.',
+  ),
+  PATH_TOO_LONG: entry(
+    'usage',
+    'A unix socket path is longer than 107 bytes.',
+    'Choose a shorter network name or run directory.',
+  ),
+  DAEMON_UNREACHABLE: entry(
+    'unreachable',
+    'No daemon answers for this network.',
+    'Start it with `stillwire up`; clean up after a crash with `stillwire down`.',
+  ),
+  NETWORK_NOT_FOUND: entry(
+    'notFound',
+    'No running network has this name.',
+    '`stillwire status` without -n lists what runs.',
+  ),
   NETWORK_AMBIGUOUS: entry('usage', 'More than one network is running.', 'Choose one with -n.'),
-  NETWORK_EXISTS: entry('conflict', 'A network of this name is running already.', 'End it with `stillwire down`, or restart under another name with --as.'),
-  NETWORK_STALE: entry('conflict', 'A daemon of this network died and left things behind.', '`stillwire down -n NETWORK` removes them.'),
-  NETWORK_HELD: entry('conflict', 'The network is held; this cannot be done during a hold.', 'Wait for the hold to end, or release it.'),
+  NETWORK_EXISTS: entry(
+    'conflict',
+    'A network of this name is running already.',
+    'End it with `stillwire down`, or restart under another name with --as.',
+  ),
+  NETWORK_STALE: entry(
+    'conflict',
+    'A daemon of this network died and left things behind.',
+    '`stillwire down -n NETWORK` removes them.',
+  ),
+  NETWORK_HELD: entry(
+    'conflict',
+    'The network is held; this cannot be done during a hold.',
+    'Wait for the hold to end, or release it.',
+  ),
   NETWORK_BUSY: entry('conflict', 'Another checkpoint is under way.', 'Wait for it to end.'),
-  HOLD_EXPIRED: entry('conflict', 'The hold ended before this step: its lease ran out or it was aborted.', 'Take the checkpoint again; renew the lease or ask for a longer one.'),
+  HOLD_EXPIRED: entry(
+    'conflict',
+    'The hold ended before this step: its lease ran out or it was aborted.',
+    'Take the checkpoint again; renew the lease or ask for a longer one.',
+  ),
   HOLD_UNKNOWN: entry('notFound', 'No hold has this token.', 'Take a hold first.'),
-  HOLD_OVERFLOW: entry('failed', 'More frames arrived during the hold than the hold queue takes; the hold was ended and all were delivered.', 'Take the checkpoint with less traffic, or make guests stop faster.'),
-  NOT_QUIET: entry('timedOut', 'The network did not fall quiet within the bound.', 'Use --method count, which needs no quiet.'),
-  NOT_PROVEN: entry('timedOut', 'The cut could not be proven complete and --require-proof was given; nothing was changed.', 'The message names the ports; see whether those guests can receive.'),
-  LEDGER_MISMATCH: entry('failed', 'Frames in and frames accounted for differ: a fault of Stillwire or of a device.', 'Report it with the figures in the message.'),
-  GUEST_FAILED: entry('failed', 'A guest could not be started, stopped, saved or resumed.', "The message carries the hypervisor's words."),
-  GUEST_DIED: entry('failed', 'A guest ended or reset in the middle of a checkpoint or restart.', 'See the guest console and the log.'),
-  QMP_TIMEOUT: entry('timedOut', 'QEMU did not answer in time.', 'See whether the process is stuck; the message names it.'),
+  HOLD_OVERFLOW: entry(
+    'failed',
+    'More frames arrived during the hold than the hold queue takes; the hold was ended and all were delivered.',
+    'Take the checkpoint with less traffic, or make guests stop faster.',
+  ),
+  NOT_QUIET: entry(
+    'timedOut',
+    'The network did not fall quiet within the bound.',
+    'Use --method count, which needs no quiet.',
+  ),
+  NOT_PROVEN: entry(
+    'timedOut',
+    'The cut could not be proven complete and --require-proof was given; nothing was changed.',
+    'The message names the ports; see whether those guests can receive.',
+  ),
+  LEDGER_MISMATCH: entry(
+    'failed',
+    'Frames in and frames accounted for differ: a fault of Stillwire or of a device.',
+    'Report it with the figures in the message.',
+  ),
+  GUEST_FAILED: entry(
+    'failed',
+    'A guest could not be started, stopped, saved or resumed.',
+    "The message carries the hypervisor's words.",
+  ),
+  GUEST_DIED: entry(
+    'failed',
+    'A guest ended or reset in the middle of a checkpoint or restart.',
+    'See the guest console and the log.',
+  ),
+  QMP_TIMEOUT: entry(
+    'timedOut',
+    'QEMU did not answer in time.',
+    'See whether the process is stuck; the message names it.',
+  ),
   QMP_ERROR: entry('failed', 'QEMU refused a command.', "The message carries QEMU's words."),
-  DISK_NOT_SAVED: entry('conflict', 'A guest has a writable disk, which a checkpoint does not save yet.', 'Make it readonly or snapshot=on, or say `disks: unmanaged` and keep the disks yourself.'),
-  DISKS_UNMANAGED: entry('conflict', 'The checkpoint was taken with disks Stillwire did not save.', 'Put the disks into the state of the checkpoint and restart with --force-disks.'),
-  CHECKPOINT_NOT_FOUND: entry('notFound', 'No checkpoint has this name or path.', '`stillwire list` shows what is stored.'),
-  CHECKPOINT_EXISTS: entry('conflict', 'A checkpoint of this name is stored already.', 'Choose another name or remove the old one.'),
-  CHECKPOINT_AMBIGUOUS: entry('usage', 'Several networks have a checkpoint of this name.', 'Choose with -n, or give the path.'),
-  COMMIT_FAILED: entry('failed', 'The image could not be made durable; no checkpoint was written.', 'See the cause in the message (disk full, directory gone); the guests run on.'),
-  IMAGE_INVALID: entry('imageInvalid', 'The checkpoint is damaged, incomplete or mixed from several.', 'Do not restart from it; `stillwire verify` lists every fault.'),
-  IMAGE_UNSUPPORTED: entry('imageInvalid', 'The checkpoint needs a format or feature this version does not know.', 'Use the version of Stillwire that wrote it, or a newer one.'),
-  MACHINE_CHANGED: entry('conflict', 'What the guests need at restart differs from the checkpoint (QEMU version, kernel, initrd).', 'Put the same version or file back; the message names both.'),
-  DIRECTORY_UNSAFE: entry('failed', 'A directory is writable by everyone or owned by another user.', 'chmod o-w and chown it, or choose another.'),
+  DISK_NOT_SAVED: entry(
+    'conflict',
+    'A guest has a writable disk, which a checkpoint does not save yet.',
+    'Make it readonly or snapshot=on, or say `disks: unmanaged` and keep the disks yourself.',
+  ),
+  DISKS_UNMANAGED: entry(
+    'conflict',
+    'The checkpoint was taken with disks Stillwire did not save.',
+    'Put the disks into the state of the checkpoint and restart with --force-disks.',
+  ),
+  CHECKPOINT_NOT_FOUND: entry(
+    'notFound',
+    'No checkpoint has this name or path.',
+    '`stillwire list` shows what is stored.',
+  ),
+  CHECKPOINT_EXISTS: entry(
+    'conflict',
+    'A checkpoint of this name is stored already.',
+    'Choose another name or remove the old one.',
+  ),
+  CHECKPOINT_AMBIGUOUS: entry(
+    'usage',
+    'Several networks have a checkpoint of this name.',
+    'Choose with -n, or give the path.',
+  ),
+  COMMIT_FAILED: entry(
+    'failed',
+    'The image could not be made durable; no checkpoint was written.',
+    'See the cause in the message (disk full, directory gone); the guests run on.',
+  ),
+  IMAGE_INVALID: entry(
+    'imageInvalid',
+    'The checkpoint is damaged, incomplete or mixed from several.',
+    'Do not restart from it; `stillwire verify` lists every fault.',
+  ),
+  IMAGE_UNSUPPORTED: entry(
+    'imageInvalid',
+    'The checkpoint needs a format or feature this version does not know.',
+    'Use the version of Stillwire that wrote it, or a newer one.',
+  ),
+  MACHINE_CHANGED: entry(
+    'conflict',
+    'What the guests need at restart differs from the checkpoint (QEMU version, kernel, initrd).',
+    'Put the same version or file back; the message names both.',
+  ),
+  DIRECTORY_UNSAFE: entry(
+    'failed',
+    'A directory is writable by everyone or owned by another user.',
+    'chmod o-w and chown it, or choose another.',
+  ),
   TIMED_OUT: entry('timedOut', 'The command did not finish within --timeout.', 'Give it more time.'),
-  INTERRUPTED: entry('interrupted', 'The command was interrupted; what it had begun was undone.', 'Run it again.'),
+  INTERRUPTED: entry(
+    'interrupted',
+    'The command was interrupted; what it had begun was undone.',
+    'Run it again.',
+  ),
   INTERNAL: entry('failed', 'A fault of Stillwire itself.', 'Report it with the log.'),
 } as const satisfies Record<string, ErrorEntry>;
 
@@ -108,9 +228,14 @@ export class StillwireError extends Error {
 
   /** Rebuilds an error that crossed a socket or a thread as JSON. */
   static fromJSON(value: { code?: unknown; message?: unknown; details?: unknown }): StillwireError {
-    const code = typeof value.code === 'string' && value.code in ERRORS ? (value.code as ErrorCode) : 'INTERNAL';
+    const code =
+      typeof value.code === 'string' && value.code in ERRORS ? (value.code as ErrorCode) : 'INTERNAL';
     const details = typeof value.details === 'object' && value.details !== null ? value.details : {};
-    return new StillwireError(code, typeof value.message === 'string' ? value.message : 'unknown error', details as ErrorDetails);
+    return new StillwireError(
+      code,
+      typeof value.message === 'string' ? value.message : 'unknown error',
+      details as ErrorDetails,
+    );
   }
 
   /** Any thrown value as a StillwireError; what is not one becomes INTERNAL with its message kept. */

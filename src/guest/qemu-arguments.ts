@@ -7,7 +7,7 @@
  * versioned form.
  */
 import { StillwireError } from '../errors/index.js';
-import type { GuestDefinition, NicDefinition } from '../network/definition.js';
+import type { GuestDefinition, NicDefinition } from '../definition/definition.js';
 
 /** What is known only when the guest is started. */
 export interface QemuFacts {

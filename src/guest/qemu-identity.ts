@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { StillwireError } from '../errors/index.js';
-import type { GuestDefinition } from '../network/definition.js';
+import type { GuestDefinition } from '../definition/definition.js';
 import type { GuestIdentity } from './guest.js';
 import { ask, CpusAnswer, MemoryAnswer, VersionAnswer } from './qemu-answers.js';
 import type { QmpClient } from './qmp.js';

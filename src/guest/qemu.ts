@@ -7,7 +7,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { StillwireError } from '../errors/index.js';
-import type { GuestDefinition } from '../network/definition.js';
+import type { GuestDefinition } from '../definition/definition.js';
 import { closeFd, O_RDONLY, openFd } from '../sys/fd.js';
 import type { Guest } from './guest.js';
 import { qemuArguments } from './qemu-arguments.js';

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import type { GuestIdentity } from '../guest/guest.js';
-import type { NetworkDefinition } from '../network/definition.js';
+import type { NetworkDefinition } from '../definition/definition.js';
 import type { PortEvidence } from '../quiesce/evidence.js';
 import type { PortLedger } from '../switch/ledger.js';
 import { DISCARD_REASONS, DROP_REASONS } from '../switch/ledger.js';
@@ -182,9 +182,10 @@ export const manifestSchema: z.ZodType<Manifest> = z.strictObject({
   ledger: z.array(ledger).max(MAX_PORTS),
   stations: z.array(station).max(65_536),
   inFlightFrames: count,
+  sentinels: z.array(z.string().regex(/^[0-9a-f]{32}$/, 'not a nonce')).max(64),
   phases: record(text(64), milliseconds, 256),
   pauseMs: milliseconds.exactOptional(),
-  skewMs: z.strictObject({ stop: milliseconds, resume: milliseconds }).exactOptional(),
+  skewMs: z.strictObject({ stop: milliseconds, resume: milliseconds.exactOptional() }).exactOptional(),
   files: z.array(file).max(65_536),
 });
 

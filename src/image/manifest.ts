@@ -1,6 +1,6 @@
 /** The manifest of a checkpoint: format version 1. See docs/image-format.md. */
 import type { GuestIdentity } from '../guest/guest.js';
-import type { NetworkDefinition } from '../network/definition.js';
+import type { NetworkDefinition } from '../definition/definition.js';
 import type { PortEvidence, QuiesceMethod } from '../quiesce/evidence.js';
 import type { PortLedger } from '../switch/ledger.js';
 
@@ -67,10 +67,13 @@ export interface Manifest {
   readonly ledger: readonly PortLedger[];
   readonly stations: readonly StationRecord[];
   readonly inFlightFrames: number;
+  /** Nonces, in hex, of sentinels that may still sit in a guest; it may send one back after a restart. */
+  readonly sentinels: readonly string[];
   /** Milliseconds by phase. */
   readonly phases: Readonly<Record<string, number>>;
   readonly pauseMs?: number;
-  readonly skewMs?: { readonly stop: number; readonly resume: number };
+  /** Between the first and the last guest; no resume when the guests were ended. */
+  readonly skewMs?: { readonly stop: number; readonly resume?: number };
   /** Every file of the image but the manifest and its checksum. */
   readonly files: readonly ManifestFile[];
 }

@@ -62,7 +62,9 @@ export class Hold {
   static async begin(handle: SwitchHandle, options: HoldOptions, onEnd: () => void): Promise<Hold> {
     const leaseMs = checkLease(options.leaseMs ?? DEFAULT_LEASE_MS);
     let hold: Hold | undefined;
-    const channel = new LeasedChannel(handle, { leaseMs, onLost: () => {
+    const channel = new LeasedChannel(handle, {
+      leaseMs,
+      onLost: () => {
         if (hold !== undefined) void hold.#lose();
       },
     });

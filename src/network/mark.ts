@@ -2,7 +2,13 @@
 import { StillwireError } from '../errors/index.js';
 import type { InflightFrame } from '../frame/types.js';
 import { isProven, judge, type PortEvidence, type QuiesceMethod, type Verdict } from '../quiesce/index.js';
-import { imbalances, type MarkAnswer, type PortLedger, type StationOnPort, type SwitchHandle } from '../switch/index.js';
+import {
+  imbalances,
+  type MarkAnswer,
+  type PortLedger,
+  type StationOnPort,
+  type SwitchHandle,
+} from '../switch/index.js';
 
 export class Mark {
   readonly method: QuiesceMethod;
@@ -11,13 +17,20 @@ export class Mark {
   readonly frameCount: number;
   readonly ledger: readonly PortLedger[];
   readonly stations: readonly StationOnPort[];
+  /** Nonces of sentinels that may still sit in a guest. */
+  readonly nonces: readonly Uint8Array[];
   /** Wall clock at the mark. */
   readonly takenAt = new Date();
   readonly #switch: SwitchHandle;
   readonly #mark: number;
 
   /** @throws StillwireError LEDGER_MISMATCH when a frame is not accounted for */
-  constructor(handle: SwitchHandle, answer: MarkAnswer, evidence: readonly PortEvidence[], method: QuiesceMethod) {
+  constructor(
+    handle: SwitchHandle,
+    answer: MarkAnswer,
+    evidence: readonly PortEvidence[],
+    method: QuiesceMethod,
+  ) {
     const faults = imbalances(answer.ledger);
     if (faults.length > 0) throw new StillwireError('LEDGER_MISMATCH', faults.join('; '), { faults });
     this.#switch = handle;
@@ -27,6 +40,7 @@ export class Mark {
     this.frameCount = answer.frames;
     this.ledger = answer.ledger;
     this.stations = answer.stations;
+    this.nonces = answer.nonces;
   }
 
   get proven(): boolean {

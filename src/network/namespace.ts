@@ -49,13 +49,30 @@ export async function createVeth(
 ): Promise<void> {
   const { device, addresses } = outside;
   const mtu = String(outside.mtu);
-  await runProgram('ip', 'link', 'add', device, 'mtu', mtu, 'type', 'veth', 'peer', inside, 'netns', namespace);
+  await runProgram(
+    'ip',
+    'link',
+    'add',
+    device,
+    'mtu',
+    mtu,
+    'type',
+    'veth',
+    'peer',
+    inside,
+    'netns',
+    namespace,
+  );
   for (const address of addresses) await runProgram('ip', 'address', 'add', address, 'dev', device);
   await runProgram('ip', 'link', 'set', device, 'up');
 }
 
 /** Puts addresses on a device in the namespace at `path`. */
-export async function addAddresses(path: string, device: string, addresses: readonly string[]): Promise<void> {
+export async function addAddresses(
+  path: string,
+  device: string,
+  addresses: readonly string[],
+): Promise<void> {
   for (const address of addresses) {
     await runProgram('nsenter', `--net=${path}`, 'ip', 'address', 'add', address, 'dev', device);
   }

@@ -3,7 +3,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { StillwireError } from '../errors/index.js';
-import { nicPort, type NetworkDefinition, type PortDefinition } from './definition.js';
+import { nicPort, type NetworkDefinition, type PortDefinition } from '../definition/definition.js';
 import type { PortId } from '../frame/types.js';
 import { namespacePath } from '../sys/index.js';
 import { SwitchHandle, type CapturedFrame, type Commands, type Notice } from '../switch/index.js';

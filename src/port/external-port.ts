@@ -4,7 +4,14 @@
  */
 import type { PortId } from '../frame/types.js';
 import type { DownEvidence, UpEvidence } from './evidence.js';
-import { closeFd, isReadable, linkIndex, MessageVector, openPacketSocket, takePacketDrops } from '../sys/index.js';
+import {
+  closeFd,
+  isReadable,
+  linkIndex,
+  MessageVector,
+  openPacketSocket,
+  takePacketDrops,
+} from '../sys/index.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
 import type { PacketReceiver } from './packet-receiver.js';
 import type { Port } from './port.js';

@@ -104,7 +104,8 @@ export class TapPort implements Port {
       this.#vector.set(i, arena.address + list.slot[i]!, arena.address + list.start[i]!, list.length[i]!);
     }
     const sent = this.#vector.send(this.receiveFd, from, to);
-    for (let i = from; i < from + sent; i++) this.#unread += ringEntries(bytes, list.slot[i]!, list.length[i]!);
+    for (let i = from; i < from + sent; i++)
+      this.#unread += ringEntries(bytes, list.slot[i]!, list.length[i]!);
     return sent;
   }
 

@@ -38,7 +38,8 @@ export function judge(evidence: PortEvidence): Verdict {
     if (!down.ringEmpty) return no('the guest did not read its ring empty in time');
     if (down.sendQueueBytes !== 0) return no(`${down.sendQueueBytes} bytes were left in the qdisc`);
   }
-  if (down.droppedSinceHold !== 0) return no(`the kernel dropped ${down.droppedSinceHold} frames towards the guest`);
+  if (down.droppedSinceHold !== 0)
+    return no(`the kernel dropped ${down.droppedSinceHold} frames towards the guest`);
   if (!up.queueEmpty) return no('frames from the guest were still arriving');
   if (up.socketDrops !== 0) return no(`${up.socketDrops} frames from the guest overran the receive buffer`);
   if (kind === 'tap' && up.deviceFrames !== up.receivedFrames) {

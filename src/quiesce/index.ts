@@ -2,5 +2,12 @@
 export type { Channel, Observation } from './channel.js';
 export { DEFAULT_BOUNDS, drain, type DrainBounds } from './drain.js';
 export * from './evidence.js';
-export { combine, runSequence, type Cut, type Participants, type Phase, type SequenceOptions } from './sequence.js';
+export {
+  combine,
+  runSequence,
+  type Cut,
+  type Participants,
+  type Phase,
+  type SequenceOptions,
+} from './sequence.js';
 export { sweep } from './sweep.js';

@@ -37,6 +37,8 @@ export interface SequenceOptions {
   readonly bounds?: Partial<DrainBounds>;
   /** Give up, with everything undone, when the cut cannot be proven. */
   readonly requireProof?: boolean;
+  /** End after `save`, stopped and held: the participants are gone, and nobody is left to deliver to. */
+  readonly stayHeld?: boolean;
   readonly signal: AbortSignal;
   /** Told when each phase ends, with its length in milliseconds. */
   readonly onPhase?: (phase: Phase, ms: number) => void;
@@ -47,7 +49,8 @@ export interface Cut<Marked, Saved> {
   readonly saved: Saved;
   readonly evidence: readonly PortEvidence[];
   readonly heldAt: number;
-  readonly releasedAt: number;
+  /** Absent when the network stays held. */
+  readonly releasedAt?: number;
 }
 
 /** The down-path as seen at the drain, the up-path as seen after the stop. */
@@ -96,6 +99,7 @@ export async function runSequence<Marked, Saved>(
     if (options.requireProof === true) demandProof(evidence);
     const marked = await timed('mark', () => channel.mark(epoch));
     const saved = await timed('save', () => save(marked, evidence));
+    if (options.stayHeld === true) return { marked, saved, evidence, heldAt };
     signal.throwIfAborted();
     stopping = false;
     await timed('resume', () => participants.resume());

@@ -45,7 +45,11 @@ async function sweepOnce(channel: Channel, epoch: number): Promise<Observation[]
   return channel.observe(epoch);
 }
 
-async function sweepUntilCounted(channel: Channel, epoch: number, signal: AbortSignal): Promise<Observation[]> {
+async function sweepUntilCounted(
+  channel: Channel,
+  epoch: number,
+  signal: AbortSignal,
+): Promise<Observation[]> {
   const began = performance.now();
   for (;;) {
     signal.throwIfAborted();
@@ -69,5 +73,7 @@ async function sweepUntilQuiet(
     before = now;
   }
   const waited = QUIET_TRIES * quietMs;
-  throw new StillwireError('NOT_QUIET', `frames went on arriving for ${waited} ms after the stop`, { waited });
+  throw new StillwireError('NOT_QUIET', `frames went on arriving for ${waited} ms after the stop`, {
+    waited,
+  });
 }

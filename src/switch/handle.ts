@@ -43,7 +43,12 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
     this.counters = counterMemory();
     this.#control = port1;
     this.#controlFd = createEvent();
-    const data: ThreadData = { control: port2, controlFd: this.#controlFd, counters: this.counters, namespace };
+    const data: ThreadData = {
+      control: port2,
+      controlFd: this.#controlFd,
+      counters: this.counters,
+      namespace,
+    };
     const entry = new URL('./thread.js', import.meta.url);
     this.#worker = new Worker(entry, { workerData: data, transferList: [port2] });
     this.#control.on('message', (message: Message) => this.#receive(message));

@@ -41,7 +41,8 @@ export interface PortLedger {
   };
 }
 
-const sum = (terms: Readonly<Record<string, number>>): number => Object.values(terms).reduce((a, b) => a + b, 0);
+const sum = (terms: Readonly<Record<string, number>>): number =>
+  Object.values(terms).reduce((a, b) => a + b, 0);
 
 /** Every way in which the ledger does not come out, as sentences with the figures; empty when it balances. */
 export function imbalances(ledger: readonly PortLedger[]): string[] {
@@ -51,12 +52,16 @@ export function imbalances(ledger: readonly PortLedger[]): string[] {
   for (const { port, ingress, egress } of ledger) {
     const discarded = sum(ingress.discarded);
     if (ingress.received !== ingress.switched + discarded) {
-      faults.push(`${port} in: received ${ingress.received} ≠ switched ${ingress.switched} + discarded ${discarded}`);
+      faults.push(
+        `${port} in: received ${ingress.received} ≠ switched ${ingress.switched} + discarded ${discarded}`,
+      );
     }
     const dropped = sum(egress.dropped);
     const entered = egress.switched + egress.restored + egress.sentinels;
     if (entered !== egress.sent + egress.held + dropped) {
-      faults.push(`${port} out: queued ${entered} ≠ sent ${egress.sent} + held ${egress.held} + dropped ${dropped}`);
+      faults.push(
+        `${port} out: queued ${entered} ≠ sent ${egress.sent} + held ${egress.held} + dropped ${dropped}`,
+      );
     }
     made += ingress.copies;
     queued += egress.switched;

@@ -44,7 +44,10 @@ export class Pace {
   allow(now: number, wanted: number): number {
     if (!this.#active) return wanted;
     const rate = Math.max(2 * this.#rate, FLOOR_FRAMES_PER_MS);
-    this.#allowance = Math.min(this.#allowance + (now - this.#countedAt) * rate, Math.max(BURST_FRAMES, rate));
+    this.#allowance = Math.min(
+      this.#allowance + (now - this.#countedAt) * rate,
+      Math.max(BURST_FRAMES, rate),
+    );
     this.#countedAt = now;
     return Math.min(wanted, Math.floor(this.#allowance));
   }

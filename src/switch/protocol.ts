@@ -40,7 +40,12 @@ export interface Commands {
   release: { ask: { epoch: number }; answer: { at: number } };
   /** Puts back what a checkpoint saved; the network is held. */
   restore: {
-    ask: { epoch: number; frames: readonly InflightFrame[]; stations: readonly StationOnPort[] };
+    ask: {
+      epoch: number;
+      frames: readonly InflightFrame[];
+      stations: readonly StationOnPort[];
+      nonces: readonly Uint8Array[];
+    };
     answer: undefined;
   };
   ledger: { ask: Record<never, never>; answer: { held: boolean; engine: string; ports: PortLedger[] } };
@@ -57,6 +62,7 @@ export interface MarkAnswer {
   readonly bytes: number;
   readonly ledger: readonly PortLedger[];
   readonly stations: readonly StationOnPort[];
+  readonly nonces: readonly Uint8Array[];
 }
 
 export type CommandName = keyof Commands;

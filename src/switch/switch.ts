@@ -75,6 +75,8 @@ export interface Mark {
   readonly frames: readonly { readonly frame: HeldFrame; readonly destinations: readonly PortId[] }[];
   readonly ledger: readonly PortLedger[];
   readonly stations: readonly StationOnPort[];
+  /** Nonces still recognised. */
+  readonly nonces: readonly Uint8Array[];
 }
 
 /** Called for every frame received, before it is switched; the bytes are only valid during the call. */
@@ -176,7 +178,8 @@ export class Switch {
     let start = frameStart;
     let length = frameBytes;
     if (this.watcher !== undefined) this.watcher(member.port.id, bytes.subarray(start, start + length));
-    if (length < ETHERNET_HEADER_BYTES || isMulticast(bytes, start + 6)) return this.#discard(member, 'malformed');
+    if (length < ETHERNET_HEADER_BYTES || isMulticast(bytes, start + 6))
+      return this.#discard(member, 'malformed');
     if (length < MIN_FRAME_BYTES) {
       bytes.fill(0, start + length, start + MIN_FRAME_BYTES); // IEEE 802.3: padded by the sender's NIC, were it real
       length = MIN_FRAME_BYTES;
@@ -229,7 +232,13 @@ export class Switch {
     const stored = Buffer.allocUnsafe(VNET_HEADER_BYTES + length);
     bytes.copy(stored, 0, slot, slot + VNET_HEADER_BYTES);
     bytes.copy(stored, VNET_HEADER_BYTES, start, start + length);
-    return { sequence: ++this.#sequence, timeNs: this.#wallClock(), ingress: from.port.id, stored, restored: false };
+    return {
+      sequence: ++this.#sequence,
+      timeNs: this.#wallClock(),
+      ingress: from.port.id,
+      stored,
+      restored: false,
+    };
   }
 
   /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
@@ -255,9 +264,14 @@ export class Switch {
 
   /** Puts one sentinel behind the last frame sent on each port that needs one. */
   sendSentinels(nonce: Uint8Array): void {
-    this.#nonces = [nonce, ...this.#nonces].slice(0, NONCES_KEPT);
+    this.recognise([nonce]);
     const sentinel = encodeSentinel(nonce);
     for (const { egress } of this.#byId.values()) egress.sendSentinel(sentinel);
+  }
+
+  /** Swallows sentinels with these nonces from now on. */
+  recognise(nonces: readonly Uint8Array[]): void {
+    this.#nonces = [...nonces, ...this.#nonces].slice(0, NONCES_KEPT);
   }
 
   /** Receives on every port until nothing waits (bounded: a guest still running could go on for ever). */
@@ -289,7 +303,7 @@ export class Switch {
     }
     const frames = [...destinations].map(([frame, ports]) => ({ frame, destinations: ports }));
     frames.sort((a, b) => a.frame.sequence - b.frame.sequence);
-    return { frames, ledger: this.ledger(), stations: this.stations(now) };
+    return { frames, ledger: this.ledger(), stations: this.stations(now), nonces: this.#nonces };
   }
 
   /** Puts saved frames into the queues of their destinations, in order, while held. Unknown destinations are ignored. */

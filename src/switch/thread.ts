@@ -162,8 +162,8 @@ class SwitchThread {
       const id = this.#nextMark++;
       this.#marks.set(id, mark);
       const bytes = mark.frames.reduce((sum, { frame }) => sum + frame.stored.length, 0);
-      const { ledger, stations, frames } = mark;
-      return { mark: id, at: monotonicMs(), frames: frames.length, bytes, ledger, stations };
+      const { ledger, stations, frames, nonces } = mark;
+      return { mark: id, at: monotonicMs(), frames: frames.length, bytes, ledger, stations, nonces };
     },
     frames: ({ mark }) =>
       this.#markOf(mark).frames.map(({ frame, destinations }) => ({
@@ -185,8 +185,9 @@ class SwitchThread {
       this.#reportRelease = true;
       return { at };
     },
-    restore: ({ epoch, frames, stations }) => {
+    restore: ({ epoch, frames, stations, nonces }) => {
       this.#fence(epoch);
+      this.#switch.recognise(nonces);
       this.#switch.learnStations(stations, monotonicMs());
       this.#switch.restore(frames);
       return undefined;

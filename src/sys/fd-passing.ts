@@ -5,7 +5,9 @@ import { putPointer } from './memory.js';
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_NOSIGNAL = 0x4000;
-const cSendmsg = native<[number, Uint8Array, number]>('long sendmsg(int socket, const void *message, int flags)');
+const cSendmsg = native<[number, Uint8Array, number]>(
+  'long sendmsg(int socket, const void *message, int flags)',
+);
 
 /**
  * Sends `data` with one descriptor attached to its first byte, in one call.

@@ -27,7 +27,8 @@ export const closeFd = (fd: number): void => {
 };
 
 /** A second descriptor of the same open file, close-on-exec. */
-export const duplicateFd = (fd: number): number => check(cFcntl(fd, F_DUPFD_CLOEXEC, 3), 'fcntl', `F_DUPFD ${fd}`);
+export const duplicateFd = (fd: number): number =>
+  check(cFcntl(fd, F_DUPFD_CLOEXEC, 3), 'fcntl', `F_DUPFD ${fd}`);
 
 const pollfd = Buffer.alloc(8);
 

@@ -48,7 +48,10 @@ export function check(result: number, call: string, about = ''): number {
 export function systemError(code: number, call: string, about = ''): StillwireError {
   const name = errnoName(code);
   const kind: ErrorCode = name === 'EPERM' || name === 'EACCES' ? 'NO_PRIVILEGE' : 'SYSCALL';
-  return new StillwireError(kind, `${call}${about === '' ? '' : ` ${about}`}: ${name}`, { call, errno: name });
+  return new StillwireError(kind, `${call}${about === '' ? '' : ` ${about}`}: ${name}`, {
+    call,
+    errno: name,
+  });
 }
 
 export const EAGAIN = 11;

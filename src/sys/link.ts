@@ -15,7 +15,9 @@ const IFF_NOARP = 0x80;
 const ARPHRD_ETHER = 1;
 
 const cSocket = native<[number, number, number]>('int socket(int domain, int type, int protocol)');
-const cIoctl = native<[number, number, Uint8Array]>('int ioctl(int fd, unsigned long request, void *argument)');
+const cIoctl = native<[number, number, Uint8Array]>(
+  'int ioctl(int fd, unsigned long request, void *argument)',
+);
 
 /** struct ifreq: name[16] and a union of 24 bytes. */
 function request(device: string, call: string, code: number, fill: (ifr: Buffer) => void): Buffer {

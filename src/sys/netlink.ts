@@ -21,7 +21,9 @@ const cSocket = native<[number, number, number]>('int socket(int domain, int typ
 const cSend = native<[number, Uint8Array, number, number]>(
   'long send(int fd, const void *buffer, size_t length, int flags)',
 );
-const cRecv = native<[number, Uint8Array, number, number]>('long recv(int fd, void *buffer, size_t length, int flags)');
+const cRecv = native<[number, Uint8Array, number, number]>(
+  'long recv(int fd, void *buffer, size_t length, int flags)',
+);
 
 /** struct rtnl_link_stats64, the terms we use. From the device's side: rx is what its reader wrote into it. */
 export interface LinkCounters {

@@ -26,14 +26,18 @@ const TP_STATUS_VLAN_TPID_VALID = 0x40;
 const ETH_P_8021Q = 0x8100;
 
 const cSocket = native<[number, number, number]>('int socket(int domain, int type, int protocol)');
-const cBind = native<[number, Uint8Array, number]>('int bind(int fd, const void *address, unsigned int length)');
+const cBind = native<[number, Uint8Array, number]>(
+  'int bind(int fd, const void *address, unsigned int length)',
+);
 const cSetsockopt = native<[number, number, number, Uint8Array, number]>(
   'int setsockopt(int fd, int level, int name, const void *value, unsigned int length)',
 );
 const cGetsockopt = native<[number, number, number, Uint8Array, Uint8Array]>(
   'int getsockopt(int fd, int level, int name, void *value, void *length)',
 );
-const cIoctl = native<[number, number, Uint8Array]>('int ioctl(int fd, unsigned long request, void *argument)');
+const cIoctl = native<[number, number, Uint8Array]>(
+  'int ioctl(int fd, unsigned long request, void *argument)',
+);
 const cRecvmmsg = native<[number, number, number, number, number]>(
   'int recvmmsg(int fd, intptr_t messages, unsigned int count, int flags, intptr_t timeout)',
 );
@@ -88,7 +92,11 @@ export class MessageVector {
   armControl(count: number): void {
     for (let i = 0; i < count; i++) {
       const message = i * MESSAGE_BYTES;
-      putPointer(this.#memory.bytes, message + 32, this.#memory.address + this.#controlBase + i * CONTROL_BYTES);
+      putPointer(
+        this.#memory.bytes,
+        message + 32,
+        this.#memory.address + this.#controlBase + i * CONTROL_BYTES,
+      );
       this.#memory.bytes.writeUInt32LE(CONTROL_BYTES, message + 40);
     }
   }
@@ -103,7 +111,8 @@ export class MessageVector {
     const bytes = this.#memory.bytes;
     if (bytes.readUInt32LE(i * MESSAGE_BYTES + 40) < 36) return -1;
     const control = this.#controlBase + i * CONTROL_BYTES;
-    if (bytes.readInt32LE(control + 8) !== SOL_PACKET || bytes.readInt32LE(control + 12) !== PACKET_AUXDATA) return -1;
+    if (bytes.readInt32LE(control + 8) !== SOL_PACKET || bytes.readInt32LE(control + 12) !== PACKET_AUXDATA)
+      return -1;
     const status = bytes.readUInt32LE(control + 16);
     if ((status & TP_STATUS_VLAN_VALID) === 0) return -1;
     const tci = bytes.readUInt16LE(control + 32);

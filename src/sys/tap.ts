@@ -14,8 +14,12 @@ const IFF_TUN_EXCL = 0x8000;
 /** Checksum, TSO for IPv4 and IPv6, ECN: what a Linux peer is sure to take. */
 const OFFLOAD_CSUM_TSO = 0x1 | 0x2 | 0x4 | 0x8;
 
-const cIoctlBuffer = native<[number, number, Uint8Array]>('int ioctl(int fd, unsigned long request, void *argument)');
-const cIoctlNumber = native<[number, number, number]>('int ioctl(int fd, unsigned long request, intptr_t argument)');
+const cIoctlBuffer = native<[number, number, Uint8Array]>(
+  'int ioctl(int fd, unsigned long request, void *argument)',
+);
+const cIoctlNumber = native<[number, number, number]>(
+  'int ioctl(int fd, unsigned long request, intptr_t argument)',
+);
 
 /** Creates a TAP named `device` with virtio-net headers in the calling thread's namespace; its non-blocking descriptor. */
 export function createTap(device: string): number {

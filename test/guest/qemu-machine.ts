@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Guest } from '../../src/guest/guest.js';
 import { startQemu, type StartQemuOptions } from '../../src/guest/qemu.js';
 import { QmpClient } from '../../src/guest/qmp.js';
-import type { GuestDefinition } from '../../src/network/definition.js';
+import type { GuestDefinition } from '../../src/definition/definition.js';
 
 export const QEMU = execFileSync('sh', ['-c', 'command -v qemu-system-x86_64']).toString().trim();
 

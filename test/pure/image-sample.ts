@@ -6,7 +6,7 @@ import { afterEach } from 'vitest';
 import type { InflightFrame } from '../../src/frame/types.js';
 import { ImageDraft, INFLIGHT_FILE, writeInflight } from '../../src/image/index.js';
 import type { InflightCapture, ManifestBody } from '../../src/image/index.js';
-import type { GuestDefinition, NetworkDefinition } from '../../src/network/definition.js';
+import type { GuestDefinition, NetworkDefinition } from '../../src/definition/definition.js';
 import type { PortEvidence } from '../../src/quiesce/evidence.js';
 import { DISCARD_REASONS, DROP_REASONS } from '../../src/switch/ledger.js';
 import type { PortLedger } from '../../src/switch/ledger.js';
@@ -121,6 +121,7 @@ export function body(name: string): ManifestBody {
     ledger: [ledger('a/nic0', 1), ledger('b/nic0', 2), ledger('host', 1)],
     stations: [{ segment: 'lan', vlan: 0, mac: '52:54:00:00:00:0a', port: 'a/nic0' }],
     inFlightFrames: 3,
+    sentinels: ['00112233445566778899aabbccddeeff'],
     phases: { hold: 0.1, drain: 1.5 },
     pauseMs: 41.5,
     skewMs: { stop: 1, resume: 2 },

@@ -1,8 +1,8 @@
 /** Every fault a network file can have, each told at its very place and nothing else told beside it. */
 import { describe, expect, test } from 'vitest';
-import { parseNetworkFile } from '../../src/network/file.js';
-import type { Fault, Surroundings } from '../../src/network/file.js';
-import { NAME_RULE } from '../../src/network/names.js';
+import { parseNetworkFile } from '../../src/definition/file.js';
+import type { Fault, Surroundings } from '../../src/definition/file.js';
+import { NAME_RULE } from '../../src/definition/names.js';
 import { failure, faultsOf, LAN } from './network-file.fixture.js';
 
 /** The faults of a text, in which ‸ marks where each is expected. */
@@ -422,6 +422,19 @@ describe('a fault is told with its place', () => {
   test('a file too large', () => {
     expectFaults(`‸# ${'x'.repeat(1 << 20)}`, [
       'the file has 1048578 bytes; a network file has at most 1048576',
+    ]);
+  });
+
+  test('a file of faults alone', () => {
+    const faults = faultsOf(failure(Array.from({ length: 5000 }, (_, i) => `k${i}: 1\n`).join('')));
+    expect(faults.length).toBe(1000);
+  });
+
+  test('more segments than can be listed', () => {
+    const names = Array.from({ length: 5000 }, (_, i) => `s${i}`);
+    const segments = `segments: {${names.map((name) => `${name}: {}`).join(', ')}}\n`;
+    expectFaults(`${segments}guests: {a: {nics: [segment: ‸elsewhere]}}\n`, [
+      `no segment "elsewhere"; there are: ${names.slice(0, 20).join(', ')}, …`,
     ]);
   });
 

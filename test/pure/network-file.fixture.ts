@@ -1,7 +1,7 @@
 /** What the suites of the network file share. */
 import { StillwireError } from '../../src/errors/index.js';
-import { parseNetworkFile } from '../../src/network/file.js';
-import type { Fault, NetworkFile, Surroundings } from '../../src/network/file.js';
+import { parseNetworkFile } from '../../src/definition/file.js';
+import type { Fault, NetworkFile, Surroundings } from '../../src/definition/file.js';
 
 /** A machine with these files, and QEMU on PATH. */
 export const environment: Surroundings = {

@@ -2,9 +2,9 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { describeDefinition, parseNetworkFile, readNetworkFile } from '../../src/network/file.js';
-import type { Surroundings } from '../../src/network/file.js';
-import { deriveMacs } from '../../src/network/macs.js';
+import { describeDefinition, parseNetworkFile, readNetworkFile } from '../../src/definition/file.js';
+import type { Surroundings } from '../../src/definition/file.js';
+import { deriveMacs } from '../../src/definition/macs.js';
 import { FULL, LAN, parse } from './network-file.fixture.js';
 
 describe('a good file', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { StillwireError } from '../../src/errors/index.js';
 import { MAX_NICS, qemuArguments, type QemuFacts } from '../../src/guest/qemu-arguments.js';
-import type { GuestDefinition, NicDefinition } from '../../src/network/definition.js';
+import type { GuestDefinition, NicDefinition } from '../../src/definition/definition.js';
 
 const NIC: NicDefinition = {
   name: 'eth0',

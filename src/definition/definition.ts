@@ -17,6 +17,7 @@ export interface NicDefinition {
   readonly segment: string;
   /** Lower-case, colon-separated, unicast. */
   readonly mac: string;
+  /** Bytes, 576..9216. */
   readonly mtu: number;
   /** Access VLAN 1..4094: the guest sees untagged frames. Absent: tags pass as they are. */
   readonly vlan?: number;
@@ -30,17 +31,18 @@ export interface GuestDefinition {
   readonly accel: 'kvm' | 'tcg';
   readonly machine: string;
   readonly cpu?: string;
+  /** 1..255. */
   readonly cpus: number;
-  /** MiB. */
+  /** MiB, 16..1048576. */
   readonly memory: number;
   readonly kernel?: string;
   readonly initrd?: string;
   readonly append?: string;
-  /** Unix socket of the serial console. Absent: no console socket. */
+  /** Unix socket of the serial console, absolute, at most 107 bytes. Absent: no console socket. */
   readonly console?: string;
   /** File that everything the guest prints on its console is appended to. */
   readonly consoleLog?: string;
-  /** Further QEMU arguments, the user's own. */
+  /** Further QEMU arguments, the user's own. A netdev among them is outside the cut. */
   readonly args: readonly string[];
   /** `unmanaged`: the user keeps writable disks consistent. */
   readonly disks?: 'unmanaged';
@@ -67,6 +69,7 @@ export interface DevicePortDefinition {
   readonly device: string;
   /** Namespace it is moved into: a name under /run/netns or a path such as /proc/123/ns/net. Absent: the host's. */
   readonly netns?: string;
+  /** As a NIC's. The network file always gives one (derived when not written), so that a restart finds the same. */
   readonly mac?: string;
   readonly addresses: readonly string[];
   readonly mtu: number;

@@ -1,0 +1,214 @@
+/**
+ * A checkpoint of a whole network: every guest and every frame between them, at one instant.
+ *
+ *   look     disks, run states, identities; a directory is prepared. Nothing is touched yet
+ *   cut      the sequence of the quiesce: hold … mark, save each guest, resume, release
+ *   commit   frames written, everything made durable and hashed, manifest last
+ *
+ * With `kill` the commit stands inside the cut: guests end only once the image is durable, the network stays held, and
+ * a failed commit resumes and releases as any failure does. A guest that dies or resets on the way, a lost hold or the
+ * caller's abort ends it the same way: no image, everybody running, traffic flowing.
+ */
+import { StillwireError } from '../errors/index.js';
+import type { Guest } from '../guest/index.js';
+import { ImageDraft, type CommittedImage, type GuestRecord } from '../image/index.js';
+import { Mark, type Release } from '../network/index.js';
+import { runSequence, type Channel, type DrainBounds, type QuiesceMethod } from '../quiesce/index.js';
+import type { MarkAnswer } from '../switch/index.js';
+import { monotonicMs } from '../sys/index.js';
+import { Crew, everyone } from './crew.js';
+import type { LiveNetwork } from './live-network.js';
+import { portReports, type CheckpointReport } from './report.js';
+import { writeImage } from './write-image.js';
+
+export interface CheckpointOptions {
+  readonly name: string;
+  /** Where the checkpoints of this network go; made when missing. */
+  readonly directory: string;
+  /** Default `count`. */
+  readonly method?: QuiesceMethod;
+  readonly bounds?: Partial<DrainBounds>;
+  /** Give up, with nothing changed, when the cut cannot be proven. */
+  readonly requireProof?: boolean;
+  /** End the guests once the image is durable. The caller closes the network then. */
+  readonly kill?: boolean;
+  readonly signal: AbortSignal;
+  /** Told when each phase ends, with its length in milliseconds. */
+  readonly onPhase?: (phase: string, ms: number) => void;
+  /** For tests: stands between the sequence and the switch. */
+  readonly wrapChannel?: (channel: Channel<MarkAnswer>) => Channel<MarkAnswer>;
+}
+
+/** A checkpoint holds no longer than this, whatever happens to us. */
+const LEASE_MS = 15 * 60_000;
+/** How long the report waits for the queues to run empty. */
+const RELEASE_BOUND_MS = 10_000;
+
+const stateFile = (guest: string): string => `guests/${guest}/state.qemu`;
+
+/**
+ * Takes one checkpoint.
+ * @throws StillwireError DISK_NOT_SAVED, NETWORK_BUSY, NETWORK_HELD, NAME_INVALID, CHECKPOINT_EXISTS before anything is
+ *   touched; GUEST_DIED, GUEST_FAILED, HOLD_OVERFLOW, NOT_PROVEN, NOT_QUIET, LEDGER_MISMATCH, COMMIT_FAILED with
+ *   everything undone
+ */
+export function takeCheckpoint(live: LiveNetwork, options: CheckpointOptions): Promise<CheckpointReport> {
+  return live.exclusively(() => new Taking(live, options).run());
+}
+
+class Taking {
+  readonly #live: LiveNetwork;
+  readonly #options: CheckpointOptions;
+  readonly #phases: Record<string, number> = {};
+  readonly #abort = new AbortController();
+  readonly #signal: AbortSignal;
+
+  constructor(live: LiveNetwork, options: CheckpointOptions) {
+    this.#live = live;
+    this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#abort.signal]);
+  }
+
+  async run(): Promise<CheckpointReport> {
+    const guests = [...this.#live.guests.values()];
+    await everyone(guests, (guest) => this.#refuseDisks(guest));
+    const crew = await Crew.assemble(guests);
+    const records = await this.#records(crew);
+    const draft = await ImageDraft.create(this.#options.directory, this.#options.name);
+    const unwatch = guests.map((guest) =>
+      guest.watch((reason) => {
+        const { name } = guest;
+        this.#abort.abort(
+          new StillwireError('GUEST_DIED', `guest ${name} was lost: ${reason}`, { guest: name }),
+        );
+      }),
+    );
+    try {
+      return await this.#cut(crew, records, draft);
+    } catch (error) {
+      await draft.abandon();
+      // A guest that died makes whatever was waiting for it fail too; the death is the cause to tell.
+      throw this.#abort.signal.aborted ? this.#abort.signal.reason : error;
+    } finally {
+      for (const stop of unwatch) stop();
+    }
+  }
+
+  async #refuseDisks(guest: Guest): Promise<void> {
+    if (this.#live.definition.guests[guest.name]?.disks === 'unmanaged') return;
+    if ((await guest.runState()) === 'ended') return;
+    const [disk] = await guest.writableDisks();
+    if (disk === undefined) return;
+    const words = `guest ${guest.name} writes to ${disk.file} (${disk.device}), which a checkpoint does not save`;
+    throw new StillwireError('DISK_NOT_SAVED', words, { guest: guest.name, disk });
+  }
+
+  async #records(crew: Crew): Promise<Record<string, GuestRecord>> {
+    const { definition, guests } = this.#live;
+    const records = Object.entries(definition.guests).map(
+      async ([name, { disks }]): Promise<[string, GuestRecord]> => {
+        const guest = guests.get(name);
+        const runState = guest === undefined ? 'ended' : crew.stateOf(guest);
+        const disksUnmanaged = disks === 'unmanaged';
+        if (guest === undefined || runState === 'ended') return [name, { runState: 'ended', disksUnmanaged }];
+        return [name, { runState, identity: await guest.identity(), state: stateFile(name), disksUnmanaged }];
+      },
+    );
+    return Object.fromEntries(await Promise.all(records));
+  }
+
+  #onPhase = (phase: string, ms: number): void => {
+    this.#phases[phase] = ms;
+    this.#options.onPhase?.(phase, ms);
+  };
+
+  async #timed<T>(phase: string, work: () => Promise<T>): Promise<T> {
+    const began = performance.now();
+    const result = await work();
+    this.#onPhase(phase, performance.now() - began);
+    return result;
+  }
+
+  async #cut(crew: Crew, guests: Record<string, GuestRecord>, draft: ImageDraft): Promise<CheckpointReport> {
+    const { method = 'count', bounds, requireProof = false, kill = false, wrapChannel } = this.#options;
+    const { network, definition } = this.#live;
+    const leased = network.channel({ leaseMs: LEASE_MS, onLost: (error) => this.#abort.abort(error) });
+    const files = new Map(crew.present.map((guest) => [guest, draft.path(stateFile(guest.name))]));
+    let release: Promise<Release | undefined> = Promise.resolve(undefined);
+    let endedAt = 0;
+    const present = new Set(crew.present.map(({ name }) => name));
+
+    const cut = await runSequence(
+      wrapChannel?.(leased) ?? leased,
+      crew,
+      async (answer, evidence) => {
+        // The port of a guest that has ended has nobody behind it, and nothing to prove.
+        const witnesses = evidence.filter(
+          ({ port, kind }) => kind !== 'tap' || present.has(port.split('/')[0]!),
+        );
+        const mark = new Mark(network.handle, answer, witnesses, method);
+        await everyone(crew.present, (guest) => guest.save(files.get(guest)!, this.#signal));
+        if (!kill) {
+          release = network.nextRelease(RELEASE_BOUND_MS);
+          return { mark, image: undefined };
+        }
+        this.#signal.throwIfAborted();
+        const measured = { phases: { ...this.#phases }, skewMs: crew.skew };
+        const image = await this.#timed('commit', () =>
+          writeImage(draft, { definition, mark, guests, measured }),
+        );
+        await crew.kill();
+        endedAt = monotonicMs();
+        return { mark, image };
+      },
+      {
+        method,
+        requireProof,
+        stayHeld: kill,
+        signal: this.#signal,
+        onPhase: this.#onPhase,
+        ...(bounds === undefined ? {} : { bounds }),
+      },
+    );
+    const { mark } = cut.saved;
+    try {
+      if (cut.saved.image !== undefined) {
+        return this.#report(mark, cut.saved.image, crew, { pauseMs: endedAt - cut.heldAt, releaseMs: null });
+      }
+      const released = await release;
+      const releasedAt = cut.releasedAt ?? cut.heldAt;
+      const pauseMs = (released?.startedAt ?? releasedAt) - cut.heldAt;
+      const releaseMs = released === undefined ? null : released.drainedAt - releasedAt;
+      const measured = { phases: { ...this.#phases }, pauseMs, skewMs: crew.skew };
+      const image = await this.#timed('commit', () =>
+        writeImage(draft, { definition, mark, guests, measured }),
+      );
+      return this.#report(mark, image, crew, { pauseMs, releaseMs });
+    } finally {
+      await mark.unpin();
+    }
+  }
+
+  #report(
+    mark: Mark,
+    { path, bytes }: CommittedImage,
+    crew: Crew,
+    times: Pick<CheckpointReport, 'pauseMs' | 'releaseMs'>,
+  ): CheckpointReport {
+    const { stop, resume = null } = crew.skew;
+    return {
+      name: this.#options.name,
+      path,
+      method: mark.method,
+      proven: mark.proven,
+      ports: portReports(mark),
+      inFlightFrames: mark.frameCount,
+      ...times,
+      phases: this.#phases,
+      skewMs: { stop, resume },
+      ledger: mark.ledger,
+      bytes,
+      killed: this.#options.kill ?? false,
+    };
+  }
+}

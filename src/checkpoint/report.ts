@@ -1,0 +1,40 @@
+/** What a checkpoint tells about itself when it is done. */
+import type { Mark } from '../network/index.js';
+import type { PortEvidence, QuiesceMethod } from '../quiesce/index.js';
+import type { PortLedger } from '../switch/index.js';
+
+export interface PortReport {
+  readonly port: string;
+  readonly proven: boolean;
+  /** Why not, when not. */
+  readonly reason?: string;
+  readonly evidence: PortEvidence;
+}
+
+/** An image, with or without guests. */
+export interface ImageReport {
+  readonly name: string;
+  /** Absolute path of the image. */
+  readonly path: string;
+  readonly method: QuiesceMethod;
+  readonly proven: boolean;
+  readonly ports: readonly PortReport[];
+  readonly inFlightFrames: number;
+  readonly ledger: readonly PortLedger[];
+  /** Size of the image. */
+  readonly bytes: number;
+}
+
+export interface CheckpointReport extends ImageReport {
+  /** Hold acknowledged → first frame released on the last port that had any. With `killed`: → guests ended. */
+  readonly pauseMs: number;
+  /** Release → all queues empty; null when the guests were ended or a guest takes nothing. */
+  readonly releaseMs: number | null;
+  readonly phases: Readonly<Record<string, number>>;
+  /** Between the first and the last guest. */
+  readonly skewMs: { readonly stop: number; readonly resume: number | null };
+  readonly killed: boolean;
+}
+
+export const portReports = (mark: Mark): PortReport[] =>
+  mark.verdicts.map((verdict, i) => ({ ...verdict, evidence: mark.evidence[i]! }));

@@ -1,0 +1,33 @@
+/** An image without guests, for those who save the machines themselves. */
+import { ImageDraft } from '../image/index.js';
+import type { Mark } from '../network/index.js';
+import type { NetworkDefinition } from '../definition/index.js';
+import { portReports, type ImageReport } from './report.js';
+import { writeImage } from './write-image.js';
+
+/** @throws StillwireError NAME_INVALID, CHECKPOINT_EXISTS, DIRECTORY_UNSAFE, COMMIT_FAILED */
+export async function saveMark(
+  definition: NetworkDefinition,
+  mark: Mark,
+  { name, directory }: { readonly name: string; readonly directory: string },
+): Promise<ImageReport> {
+  const draft = await ImageDraft.create(directory, name);
+  try {
+    const image = await writeImage(draft, { definition, mark, guests: {}, measured: { phases: {} } });
+    return {
+      name,
+      path: image.path,
+      method: mark.method,
+      proven: mark.proven,
+      ports: portReports(mark),
+      inFlightFrames: mark.frameCount,
+      ledger: mark.ledger,
+      bytes: image.bytes,
+    };
+  } catch (error) {
+    await draft.abandon();
+    throw error;
+  } finally {
+    await mark.unpin();
+  }
+}

@@ -1,0 +1,70 @@
+/** What runs, and what has passed. */
+import { definedPorts } from '../image/index.js';
+import { nicPort } from '../definition/index.js';
+import type { PortLedger } from '../switch/index.js';
+import type { LiveNetwork } from './live-network.js';
+
+export interface NetworkStatus {
+  readonly network: string;
+  readonly namespace: string;
+  readonly engine: string;
+  readonly held: boolean;
+  readonly guests: readonly GuestStatus[];
+  readonly ports: readonly PortStatus[];
+}
+
+export interface GuestStatus {
+  readonly name: string;
+  readonly pid?: number;
+  /** As the hypervisor tells it: running, paused, …; `ended`; `unknown` when it does not answer. */
+  readonly state: string;
+  readonly ports: readonly string[];
+}
+
+export interface PortStatus {
+  readonly port: string;
+  readonly kind: 'tap' | 'device' | 'external';
+  readonly segment: string;
+  readonly device?: string;
+  readonly in: { readonly frames: number; readonly bytes: number; readonly discarded: number };
+  readonly out: { readonly frames: number; readonly bytes: number; readonly dropped: number };
+  /** Frames waiting in the port's queue. */
+  readonly held: number;
+}
+
+const total = (terms: Readonly<Record<string, number>>): number =>
+  Object.values(terms).reduce((a, b) => a + b, 0);
+
+export async function readStatus(live: LiveNetwork): Promise<NetworkStatus> {
+  const { definition, network } = live;
+  const { held, engine, ports } = await network.ledger();
+  const guests = Object.entries(definition.guests).map(async ([name, { nics }]): Promise<GuestStatus> => {
+    const guest = live.guests.get(name);
+    const state = guest === undefined ? 'ended' : await guest.runState().catch(() => 'unknown');
+    const pid = guest?.pid === undefined ? {} : { pid: guest.pid };
+    return { name, state, ...pid, ports: nics.map((nic) => nicPort(name, nic.name)) };
+  });
+  return {
+    network: definition.network,
+    namespace: network.namespace,
+    engine,
+    held,
+    guests: await Promise.all(guests),
+    ports: ports.map((ledger) => portStatus(live, ledger)),
+  };
+}
+
+function portStatus({ definition }: LiveNetwork, { port, ingress, egress }: PortLedger): PortStatus {
+  const [guest = '', nicName = ''] = port.split('/');
+  const nic = definition.guests[guest]?.nics.find(({ name }) => name === nicName);
+  const other = definition.ports[port];
+  return {
+    port,
+    kind: definedPorts(definition).get(port) ?? 'tap',
+    segment: nic?.segment ?? other?.segment ?? '',
+    ...(other === undefined ? {} : { device: other.device }),
+    in: { frames: ingress.received, bytes: ingress.bytes, discarded: total(ingress.discarded) },
+    out: { frames: egress.sent, bytes: egress.bytes, dropped: total(egress.dropped) },
+    held: egress.held,
+  };
+}

@@ -1,0 +1,31 @@
+/** What the guests of a checkpoint need on this machine, looked at before a restart touches anything. */
+import { StillwireError } from '../errors/index.js';
+import { hashBootFiles } from '../guest/index.js';
+import type { Manifest } from '../image/index.js';
+import { runProgram } from '../network/index.js';
+
+const qemuVersion = async (binary: string): Promise<string> =>
+  /version (\d+\.\d+\.\d+)/.exec(await runProgram(binary, '--version'))?.[1] ?? 'unknown';
+
+/** @throws StillwireError MACHINE_CHANGED naming guest, what was and what is; MISSING_PROGRAM; GUEST_FAILED */
+export async function checkSurroundings({ definition, guests }: Manifest): Promise<void> {
+  const versions = new Map<string, Promise<string>>();
+  const checks = Object.entries(guests).map(async ([name, { identity, state }]) => {
+    const guest = definition.guests[name];
+    if (guest === undefined || identity === undefined || state === undefined) return;
+    const differs = (what: string, was: string, is: string): StillwireError =>
+      new StillwireError('MACHINE_CHANGED', `guest ${name}: ${what} was ${was}, here it is ${is}`, {
+        guest: name,
+      });
+
+    const version = versions.get(guest.qemu) ?? qemuVersion(guest.qemu);
+    versions.set(guest.qemu, version);
+    if ((await version) !== identity.version) throw differs('QEMU', identity.version, await version);
+    const hashes = await hashBootFiles(name, guest);
+    for (const [role, hash] of Object.entries(identity.hashes)) {
+      if (hashes[role] !== hash) throw differs(`the ${role}'s sha256`, hash, hashes[role] ?? 'missing');
+    }
+  });
+  const failed = (await Promise.allSettled(checks)).find((check) => check.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}

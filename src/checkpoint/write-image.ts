@@ -1,0 +1,57 @@
+/** Turning a mark and what belongs to it into a committed image. */
+import { randomUUID } from 'node:crypto';
+import type { NetworkDefinition } from '../definition/index.js';
+import { VERSION } from '../version.js';
+import {
+  definedPorts,
+  FORMAT,
+  FORMAT_VERSION,
+  INFLIGHT_FILE,
+  writeInflight,
+  type CommittedImage,
+  type GuestRecord,
+  type ImageDraft,
+  type ManifestBody,
+} from '../image/index.js';
+import type { Mark } from '../network/index.js';
+
+export interface ImageParts {
+  readonly definition: NetworkDefinition;
+  readonly mark: Mark;
+  readonly guests: Readonly<Record<string, GuestRecord>>;
+  readonly measured: Pick<ManifestBody, 'phases' | 'pauseMs' | 'skewMs'>;
+}
+
+/**
+ * Writes the in-flight frames and commits. The draft is gone afterwards, one way or the other.
+ * @throws StillwireError COMMIT_FAILED
+ */
+export async function writeImage(
+  draft: ImageDraft,
+  { definition, mark, guests, measured }: ImageParts,
+): Promise<CommittedImage> {
+  const checkpointId = randomUUID();
+  const ports = [...definedPorts(definition).keys()];
+  const frames = await mark.frames();
+  await writeInflight(draft.path(INFLIGHT_FILE), { checkpointId, ports, frames });
+  const hasGuests = Object.values(guests).some(({ state }) => state !== undefined);
+  return draft.commit({
+    format: FORMAT,
+    formatVersion: FORMAT_VERSION,
+    requires: hasGuests ? ['inflight-pcapng', 'qemu-migration-stream'] : ['inflight-pcapng'],
+    checkpointId,
+    name: draft.name,
+    takenAt: mark.takenAt.toISOString(),
+    stillwireVersion: VERSION,
+    definition,
+    guests,
+    method: mark.method,
+    proven: mark.proven,
+    evidence: mark.evidence,
+    ledger: mark.ledger,
+    stations: mark.stations,
+    inFlightFrames: mark.frameCount,
+    sentinels: mark.nonces.map((nonce) => Buffer.from(nonce).toString('hex')),
+    ...measured,
+  });
+}
