@@ -132,7 +132,8 @@ class Taking {
   async #cut(crew: Crew, guests: Record<string, GuestRecord>, draft: ImageDraft): Promise<CheckpointReport> {
     const { method = 'count', bounds, requireProof = false, kill = false, wrapChannel } = this.#options;
     const { network, definition } = this.#live;
-    const leased = network.channel({ leaseMs: LEASE_MS, onLost: (error) => this.#abort.abort(error) });
+    const leased = network.channel(LEASE_MS);
+    leased.signal.addEventListener('abort', () => this.#abort.abort(leased.signal.reason));
     const files = new Map(crew.present.map((guest) => [guest, draft.path(stateFile(guest.name))]));
     let release: Promise<Release | undefined> = Promise.resolve(undefined);
     let endedAt = 0;

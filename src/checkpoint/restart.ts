@@ -22,13 +22,13 @@ export interface RestoreOptions {
   readonly directory: string;
   /** Another name for the network, to run a copy beside the original. */
   readonly as?: string;
-  /** Where guests put sockets and logs, by the network's name; exists or is made by this call's owner. */
-  readonly runDirectory: string | ((network: string) => string);
-  readonly signal: AbortSignal;
   readonly onPhase?: (phase: string, ms: number) => void;
 }
 
 export interface RestartOptions extends RestoreOptions {
+  /** Where guests put sockets and logs, by the network's name; exists or is made by this call's owner. */
+  readonly runDirectory: string | ((network: string) => string);
+  readonly signal: AbortSignal;
   /** Disks that the checkpoint did not save are in its state: their owner says so. */
   readonly forceDisks?: boolean;
   /** Wall clock at the command's start, milliseconds; default now. */

@@ -133,7 +133,7 @@ export const ERRORS = {
   DISK_NOT_SAVED: entry(
     'conflict',
     'A guest has a writable disk, which a checkpoint does not save yet.',
-    'Make it readonly or snapshot=on, or say `disks: unmanaged` and keep the disks yourself.',
+    'Make it readonly=on (snapshot=on is not enough), or say `disks: unmanaged` and keep the disks yourself.',
   ),
   DISKS_UNMANAGED: entry(
     'conflict',

@@ -61,16 +61,11 @@ export class Hold {
    */
   static async begin(handle: SwitchHandle, options: HoldOptions, onEnd: () => void): Promise<Hold> {
     const leaseMs = checkLease(options.leaseMs ?? DEFAULT_LEASE_MS);
-    let hold: Hold | undefined;
-    const channel = new LeasedChannel(handle, {
-      leaseMs,
-      onLost: () => {
-        if (hold !== undefined) void hold.#lose();
-      },
-    });
+    const channel = new LeasedChannel(handle, leaseMs);
     const bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
     const held = await channel.hold();
-    hold = new Hold({ handle, channel, method: options.method ?? 'count', bounds, held, onEnd });
+    const hold = new Hold({ handle, channel, method: options.method ?? 'count', bounds, held, onEnd });
+    channel.signal.addEventListener('abort', () => void hold.#lose());
     return hold;
   }
 

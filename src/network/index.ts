@@ -1,6 +1,6 @@
 /** A live network: namespace, switch and ports, and the holds taken on it. */
 export { Hold, DEFAULT_LEASE_MS, type HoldOptions, type HoldState } from './hold.js';
-export type { Lease, LeasedChannel } from './leased-channel.js';
+export type { LeasedChannel } from './leased-channel.js';
 export { Mark } from './mark.js';
 export { Network, type Release } from './network.js';
 export { deleteNamespace, namespaceExists, namespaceOf, runProgram } from './namespace.js';

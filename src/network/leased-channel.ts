@@ -3,30 +3,24 @@
  * then on everything done in its name fails with HOLD_EXPIRED, because the switch fences by epoch.
  *
  * What is to happen at the end of a lease depends on the owner: a checkpoint resumes its guests before it delivers,
- * a bare hold delivers at once. So the owner says it.
+ * a bare hold delivers at once. So the channel only tells it, through {@link LeasedChannel.signal}.
  */
 import { StillwireError } from '../errors/index.js';
 import { newNonce } from '../frame/sentinel.js';
 import type { Channel, Observation } from '../quiesce/index.js';
 import type { MarkAnswer, SwitchHandle } from '../switch/index.js';
 
-export interface Lease {
-  /** Milliseconds until the hold ends by itself. */
-  readonly leaseMs: number;
-  /** Called when the lease has run out or the hold was ended by overflow, after {@link LeasedChannel.signal} was aborted. */
-  readonly onLost?: (error: StillwireError) => void;
-}
-
 export class LeasedChannel implements Channel<MarkAnswer> {
   readonly #switch: SwitchHandle;
-  readonly #lease: Lease;
+  readonly #leaseMs: number;
   readonly #lost = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #epoch = -1;
 
-  constructor(handle: SwitchHandle, lease: Lease) {
+  /** @param leaseMs milliseconds until a hold ends by itself */
+  constructor(handle: SwitchHandle, leaseMs: number) {
     this.#switch = handle;
-    this.#lease = lease;
+    this.#leaseMs = leaseMs;
     handle.on('overflow', this.#onOverflow);
     handle.on('failed', this.#lose);
   }
@@ -49,7 +43,6 @@ export class LeasedChannel implements Channel<MarkAnswer> {
     if (this.#lost.signal.aborted) return;
     this.#forget();
     this.#lost.abort(error);
-    this.#lease.onLost?.(error);
   };
 
   #forget(): void {
@@ -59,7 +52,7 @@ export class LeasedChannel implements Channel<MarkAnswer> {
   }
 
   /** Starts the lease anew. @throws StillwireError HOLD_EXPIRED when it has ended */
-  renew(leaseMs = this.#lease.leaseMs): void {
+  renew(leaseMs = this.#leaseMs): void {
     this.#lost.signal.throwIfAborted();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {

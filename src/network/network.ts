@@ -8,7 +8,7 @@ import type { PortId } from '../frame/types.js';
 import { namespacePath } from '../sys/index.js';
 import { SwitchHandle, type CapturedFrame, type Commands, type Notice } from '../switch/index.js';
 import { Hold, type HoldOptions } from './hold.js';
-import { LeasedChannel, type Lease } from './leased-channel.js';
+import { LeasedChannel } from './leased-channel.js';
 import { addAddresses, createNamespace, createVeth, deleteNamespace, namespaceOf } from './namespace.js';
 
 export type Release = Extract<Notice, { notice: 'released' }>;
@@ -117,8 +117,8 @@ export class Network extends EventEmitter<NetworkEvents> {
   }
 
   /** The switch as {@link runSequence} needs it, under a lease. */
-  channel(lease: Lease): LeasedChannel {
-    return new LeasedChannel(this.#switch, lease);
+  channel(leaseMs: number): LeasedChannel {
+    return new LeasedChannel(this.#switch, leaseMs);
   }
 
   get handle(): SwitchHandle {

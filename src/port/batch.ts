@@ -22,6 +22,11 @@ export class FrameMemory {
     return i * SLOT_BYTES;
   }
 
+  /** The inverse of {@link receiveSlot}. */
+  receiveIndex(slot: number): number {
+    return slot / SLOT_BYTES;
+  }
+
   stagingSlot(i: number): number {
     return (BURST + i) * SLOT_BYTES;
   }

@@ -174,7 +174,7 @@ export class Egress {
 
   /** Drops everything: the port goes away. */
   abandon(): void {
-    for (const _ of this.queue.clear()) this.#drop('portGone');
+    this.#row[Row.DROPPED + DROP_REASONS.indexOf('portGone')]! += this.queue.clear().length;
     this.#row[Row.HELD] = 0;
   }
 

@@ -16,11 +16,11 @@ export class Pace {
   #countedAt = 0;
   #active = false;
 
-  /** Feeds the measurement: frames sent on the port in all. */
+  /** Feeds the measurement: frames sent on the port in all. The rate of a release itself is not learned from. */
   measure(now: number, sent: number): void {
     const elapsed = now - this.#measuredAt;
     if (elapsed < MEASURE_MS) return;
-    this.#rate = (sent - this.#measuredSent) / elapsed;
+    if (!this.#active) this.#rate = (sent - this.#measuredSent) / elapsed;
     this.#measuredAt = now;
     this.#measuredSent = sent;
   }

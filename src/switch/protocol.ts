@@ -19,6 +19,9 @@ interface PortSpec {
   readonly vlan: number;
 }
 
+/** No argument: `{}`. */
+type Nothing = Readonly<Record<string, never>>;
+
 export interface Commands {
   addSegment: { ask: { name: string; settings: SegmentSettings }; answer: undefined };
   /** Creates a TAP in the switch's namespace. The answer is our descriptor, to be inherited by the hypervisor. */
@@ -29,7 +32,7 @@ export interface Commands {
   addExternal: { ask: PortSpec; answer: undefined };
   removePort: { ask: { id: PortId }; answer: undefined };
   /** Stops all delivery. `at` in milliseconds of the monotonic clock. */
-  hold: { ask: Record<never, never>; answer: { epoch: number; at: number } };
+  hold: { ask: Nothing; answer: { epoch: number; at: number } };
   sentinels: { ask: { epoch: number; nonce: Uint8Array }; answer: undefined };
   sweep: { ask: { epoch: number }; answer: undefined };
   evidence: { ask: { epoch: number }; answer: RawEvidence[] };
@@ -48,11 +51,11 @@ export interface Commands {
     };
     answer: undefined;
   };
-  ledger: { ask: Record<never, never>; answer: { held: boolean; engine: string; ports: PortLedger[] } };
+  ledger: { ask: Nothing; answer: { held: boolean; engine: string; ports: PortLedger[] } };
   capture: { ask: { on: boolean }; answer: undefined };
   /** A batch of captured frames has been taken. */
-  captured: { ask: Record<never, never>; answer: undefined };
-  close: { ask: Record<never, never>; answer: undefined };
+  captured: { ask: Nothing; answer: undefined };
+  close: { ask: Nothing; answer: undefined };
 }
 
 export interface MarkAnswer {

@@ -54,6 +54,7 @@ class SwitchThread {
     while (!this.#closed) {
       this.#engine.turn();
       this.#report();
+      // eslint-disable-next-line @typescript-eslint/await-thenable -- the turn of a stoppable loop, see above
       await null;
     }
     this.#switch.close();

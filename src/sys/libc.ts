@@ -13,6 +13,7 @@ type Argument = number | string | Uint8Array | null;
 const libc = koffi.load(null);
 
 /** Declares a libc function returning a number; -1 and errno mean failure by libc's custom. */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- only the prototype knows them
 export function native<A extends Argument[]>(prototype: string): (...args: A) => number {
   return libc.func(prototype) as (...args: A) => number;
 }

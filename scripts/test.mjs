@@ -1,0 +1,104 @@
+/**
+ * Runs every check and suite of the project in order and says for each what was executed and what was expected.
+ *
+ *   node scripts/test.mjs [SUITE…]      all of them, or the named ones
+ *
+ * The expected minimum is committed in test/minimum.json: fewer tests than that, or one that was skipped in a kernel
+ * or guest suite, is a failure, so that a machine that cannot run them never looks like one where they pass.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const minimum = JSON.parse(readFileSync(join(root, 'test/minimum.json'), 'utf8'));
+const scratch = mkdtempSync(join(tmpdir(), 'stillwire-tests-'));
+
+/** @param {string} program @param {string[]} args */
+function run(program, ...args) {
+  return spawnSync(program, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0;
+}
+
+/** @param {string} program @param {string[]} args */
+function read(program, ...args) {
+  const { status, stdout } = spawnSync(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  const text = String(stdout);
+  process.stdout.write(text);
+  return { ok: status === 0, text };
+}
+
+const npm = (/** @type {string} */ script) => () => {
+  const ok = run('npm', 'run', '--silent', script);
+  return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
+};
+
+const vitest = (/** @type {string} */ project) => () => {
+  const report = join(scratch, `${project}.json`);
+  const bin = join(root, 'node_modules/vitest/vitest.mjs');
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const ok = run(process.execPath, bin, 'run', '--project', project, ...reporters);
+  try {
+    const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'));
+    // A suite that breaks outside a test fails without a failed test.
+    const failed = ok ? numFailedTests : Math.max(1, numFailedTests);
+    return { passed: numPassedTests, failed, skipped: numPendingTests };
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+};
+
+/** Programs that end with a line "N passed, M failed". */
+const counted =
+  (/** @type {string} */ program, /** @type {string[]} */ ...args) =>
+  () => {
+    const { ok, text } = read(program, ...args);
+    const [, passed = '0', failed = '0'] = /(\d+) passed, (\d+) failed/.exec(text) ?? [];
+    return { passed: Number(passed), failed: ok ? Number(failed) : Math.max(1, Number(failed)), skipped: 0 };
+  };
+
+const whole =
+  (/** @type {string} */ program, /** @type {string[]} */ ...args) =>
+  () => {
+    const ok = run(program, ...args);
+    return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
+  };
+
+/** @type {Record<string, () => {passed: number, failed: number, skipped: number}>} */
+const suites = {
+  types: npm('typecheck'),
+  lint: npm('lint'),
+  format: npm('format:check'),
+  pure: vitest('pure'),
+  platform: counted('test/platform/run.sh'),
+  kernel: vitest('kernel'),
+  example: whole('examples/orchestrator/run.sh'),
+  guest: vitest('guest'),
+};
+
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(suites);
+const rows = [];
+let passed = 0;
+let failed = 0;
+for (const name of wanted) {
+  const suite = suites[name];
+  if (suite === undefined) throw new Error(`no suite ${name}; there are ${Object.keys(suites).join(', ')}`);
+  console.log(`\n== ${name}`);
+  const began = Date.now();
+  const result = suite();
+  const expected = minimum[name] ?? 1;
+  const executed = result.passed + result.failed;
+  const short = executed < expected || (name !== 'pure' && result.skipped > 0);
+  passed += result.passed;
+  failed += result.failed + (short ? 1 : 0);
+  const verdict = result.failed > 0 ? 'FAILED' : short ? 'TOO FEW' : 'ok';
+  const seconds = ((Date.now() - began) / 1000).toFixed(0);
+  rows.push(
+    `${name.padEnd(10)} executed ${executed} / expected at least ${expected}, skipped ${result.skipped}, ` +
+      `failed ${result.failed}, ${seconds} s: ${verdict}`,
+  );
+}
+rmSync(scratch, { recursive: true, force: true });
+console.log(`\n${rows.join('\n')}\n\n${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);

@@ -1,0 +1,99 @@
+/** Options of the command line. Each is also an environment variable, STILLWIRE_ and its long name in capitals. */
+import { InvalidArgumentError, Option } from 'commander';
+import type { DrainBounds, QuiesceMethod } from '../quiesce/index.js';
+
+const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
+const LONGEST_MS = 7 * 24 * UNITS.h;
+const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/;
+
+function milliseconds(text: string, fallback?: 'ms'): number {
+  const [, figure, unit = fallback] = DURATION.exec(text) ?? [];
+  if (figure === undefined || unit === undefined) {
+    throw new InvalidArgumentError('A duration is a number and a unit: 500ms, 5s, 2m, 1h.');
+  }
+  const ms = Number(figure) * UNITS[unit as keyof typeof UNITS];
+  if (ms < 1 || ms > LONGEST_MS) throw new InvalidArgumentError('A duration is from 1 ms to 7 days.');
+  return ms;
+}
+
+/** `500ms`, `5s`, `2m`, `1h` in milliseconds. @throws InvalidArgumentError */
+export const parseDuration = (text: string): number => milliseconds(text);
+
+/** The same; a bare number is milliseconds. */
+export const parseMilliseconds = (text: string): number => milliseconds(text, 'ms');
+
+/** The environment variable of an option. */
+const variableOf = (option: Option): string =>
+  `STILLWIRE_${option.name().replace(/^no-/, '').replaceAll('-', '_').toUpperCase()}`;
+
+/** An option with its environment variable. */
+export function option(flags: string, description: string, parse?: (text: string) => unknown): Option {
+  const made = new Option(flags, description);
+  if (parse !== undefined) made.argParser(parse);
+  return made.env(variableOf(made));
+}
+
+const UNSET = new Set(['', '0', 'false', 'no', 'off']);
+
+/**
+ * Takes out of the environment every switch that says no, such as STILLWIRE_JSON=0: the parser looks only at whether
+ * a variable is there.
+ */
+export function dropRefusals(options: readonly Option[], environment: NodeJS.ProcessEnv): void {
+  for (const { envVar, required, optional } of options) {
+    const value = envVar === undefined ? undefined : environment[envVar];
+    const isSwitch = !required && !optional;
+    if (value !== undefined && (value === '' || (isSwitch && UNSET.has(value.toLowerCase())))) {
+      Reflect.deleteProperty(environment, envVar!);
+    }
+  }
+}
+
+export interface GlobalFlags {
+  readonly network?: string;
+  readonly json?: true;
+  readonly quiet?: true;
+  readonly verbose?: true;
+  /** Milliseconds. */
+  readonly timeout?: number;
+  readonly color: boolean;
+  readonly state?: string;
+}
+
+export const globalOptions = (): Option[] => [
+  option('-n, --network <name>', 'the network meant, when more than one runs'),
+  option('--json', 'one JSON document on stdout (a line each for streams), errors as JSON on stderr'),
+  option('--quiet', 'no progress on stderr'),
+  option('--verbose', 'also say what is usually left out'),
+  option('--timeout <duration>', 'give up, and undo, after this long: 500ms, 5s, 2m, 1h', parseDuration),
+  new Option('--no-color', 'no colours on a terminal (also NO_COLOR)'),
+  option('--state <dir>', 'where checkpoints are kept; /var/lib/stillwire for root'),
+];
+
+/** How the network is to be quiesced; for checkpoint and hold. */
+export interface QuiesceFlags {
+  readonly method?: QuiesceMethod;
+  readonly drain?: number;
+  readonly quietWait?: number;
+}
+
+export const quiesceOptions = (): Option[] => [
+  option('--method <method>', 'count: prove it from kernel counters (default); quiet: wait, prove nothing').choices([
+    'count',
+    'quiet',
+  ]),
+  option('--drain <ms>', 'count: how long to wait for slow guests (default 100)', parseMilliseconds),
+  option('--quiet-wait <ms>', 'quiet: how long nothing may have moved (default 50)', parseMilliseconds),
+];
+
+/** Those flags as the daemon takes them. */
+export function quiesceOf({ method, drain, quietWait }: QuiesceFlags): {
+  method?: QuiesceMethod;
+  bounds?: Partial<DrainBounds>;
+} {
+  const bounds = {
+    ...(drain !== undefined && { drainMs: drain }),
+    ...(quietWait !== undefined && { quietMs: quietWait }),
+  };
+  return { ...(method !== undefined && { method }), ...(Object.keys(bounds).length > 0 && { bounds }) };
+}

@@ -1,0 +1,74 @@
+/** state.json: what a daemon would leave behind if it died now, so that `down` can remove exactly that. */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { z } from 'zod';
+
+const processRecord = z.object({
+  pid: z.int().min(1),
+  /** Clock ticks from boot to the process's start (proc_pid_stat(5), field 22): a pid alone may be another's by now. */
+  startTime: z.string(),
+});
+
+const schema = z.object({
+  /** Of /proc/sys/kernel/random/boot_id: pids and start times mean nothing after a reboot. */
+  bootId: z.string(),
+  daemon: processRecord,
+  namespace: z.string(),
+  /** ISO 8601. */
+  since: z.string(),
+  guests: z.array(processRecord.extend({ name: z.string() })),
+});
+
+export type ProcessRecord = z.infer<typeof processRecord>;
+export type State = z.infer<typeof schema>;
+
+export const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+
+/** The process as it can be found again; undefined when it has ended. */
+export function recordOf(pid: number): ProcessRecord | undefined {
+  try {
+    const line = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The program's name, in parentheses, may contain anything; fields are counted from behind it.
+    const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
+    const startTime = fields[22 - 3];
+    return startTime === undefined || fields[0] === 'Z' ? undefined : { pid, startTime };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the very process of the record runs. */
+export const isRunning = (record: ProcessRecord): boolean =>
+  recordOf(record.pid)?.startTime === record.startTime;
+
+interface Facts {
+  readonly namespace: string;
+  readonly since: Date;
+  readonly guests: Iterable<{ readonly name: string; readonly pid: number | undefined }>;
+}
+
+/** Writes the state of a network that this process runs. A reader sees the old one or the new one. */
+export function writeState(path: string, { namespace, since, guests }: Facts): void {
+  const running = [...guests].flatMap(({ name, pid }) => {
+    const record = pid === undefined ? undefined : recordOf(pid);
+    return record === undefined ? [] : [{ name, ...record }];
+  });
+  const state: State = {
+    bootId: bootId(),
+    daemon: recordOf(process.pid)!,
+    namespace,
+    since: since.toISOString(),
+    guests: running,
+  };
+  writeFileSync(`${path}.new`, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
+/** Undefined when there is none, or it is of another boot, or damaged: then there is nobody to be found by it. */
+export function readState(path: string): State | undefined {
+  try {
+    const state = schema.parse(JSON.parse(readFileSync(path, 'utf8')));
+    return state.bootId === bootId() ? state : undefined;
+  } catch {
+    return undefined;
+  }
+}
