@@ -49,12 +49,12 @@ const vitest = (/** @type {string} */ project) => () => {
   }
 };
 
-/** Programs that end with a line "N passed, M failed". */
+/** Programs that end with "passed=N failed=M". */
 const counted =
   (/** @type {string} */ program, /** @type {string[]} */ ...args) =>
   () => {
     const { ok, text } = read(program, ...args);
-    const [, passed = '0', failed = '0'] = /(\d+) passed, (\d+) failed/.exec(text) ?? [];
+    const { passed = 0, failed = 0 } = /passed=(?<passed>\d+) failed=(?<failed>\d+)/.exec(text)?.groups ?? {};
     return { passed: Number(passed), failed: ok ? Number(failed) : Math.max(1, Number(failed)), skipped: 0 };
   };
 

@@ -32,7 +32,9 @@ export type Cell = string | number | undefined;
 export function table(heading: readonly string[], rows: readonly (readonly Cell[])[], indent = ''): string {
   // Counted as printed, or a hostile name would push its row aside.
   const cells = rows.map((row) => row.map((cell) => printable(String(cell ?? '-'))));
-  const widths = heading.map((title, i) => Math.max(title.length, ...cells.map((row) => row[i]?.length ?? 0)));
+  const widths = heading.map((title, i) =>
+    Math.max(title.length, ...cells.map((row) => row[i]?.length ?? 0)),
+  );
   const isFigure = heading.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] !== 'string'));
   return [heading, ...cells]
     .map((row) =>

@@ -24,7 +24,7 @@ export const parseMilliseconds = (text: string): number => milliseconds(text, 'm
 
 /** The environment variable of an option. */
 const variableOf = (option: Option): string =>
-  `STILLWIRE_${option.name().replace(/^no-/, '').replaceAll('-', '_').toUpperCase()}`;
+  `STILLWIRE_${option.name().replaceAll('-', '_').toUpperCase()}`;
 
 /** An option with its environment variable. */
 export function option(flags: string, description: string, parse?: (text: string) => unknown): Option {
@@ -66,7 +66,7 @@ export const globalOptions = (): Option[] => [
   option('--quiet', 'no progress on stderr'),
   option('--verbose', 'also say what is usually left out'),
   option('--timeout <duration>', 'give up, and undo, after this long: 500ms, 5s, 2m, 1h', parseDuration),
-  new Option('--no-color', 'no colours on a terminal (also NO_COLOR)'),
+  option('--no-color', 'no colours on a terminal (also NO_COLOR)'),
   option('--state <dir>', 'where checkpoints are kept; /var/lib/stillwire for root'),
 ];
 
@@ -78,10 +78,10 @@ export interface QuiesceFlags {
 }
 
 export const quiesceOptions = (): Option[] => [
-  option('--method <method>', 'count: prove it from kernel counters (default); quiet: wait, prove nothing').choices([
-    'count',
-    'quiet',
-  ]),
+  option(
+    '--method <method>',
+    'count: prove it from kernel counters (default); quiet: wait, prove nothing',
+  ).choices(['count', 'quiet']),
   option('--drain <ms>', 'count: how long to wait for slow guests (default 100)', parseMilliseconds),
   option('--quiet-wait <ms>', 'quiet: how long nothing may have moved (default 50)', parseMilliseconds),
 ];

@@ -21,7 +21,7 @@ export interface Surroundings {
 
 export class Session {
   /** Wall clock at the command's start, milliseconds since 1970. */
-  readonly startedAtMs = Date.now() - performance.now();
+  readonly startedAtMs = performance.timeOrigin;
   readonly out: Channel;
   readonly err: Channel;
   readonly progress: Progress;

@@ -95,7 +95,7 @@ export class Control {
   operation(id: string): Operation {
     const operation = this.#operations.find(id);
     if (operation !== undefined) return operation;
-    throw new StillwireError('USAGE', `no operation ${id}`, { operation: id });
+    throw new StillwireError('OPERATION_UNKNOWN', `no operation ${id}`, { operation: id });
   }
 
   /** @throws StillwireError NETWORK_BUSY, NETWORK_HELD, HOLD_EXPIRED, HOLD_OVERFLOW */

@@ -30,7 +30,7 @@ export class NetworkLock {
 
   /** Takes the lock; undefined when another has it. @throws StillwireError NO_PRIVILEGE, SYSCALL */
   static async acquire(path: string): Promise<NetworkLock | undefined> {
-    for (let tries = 0; tries < TRIES; ) {
+    for (let tries = 0; tries < TRIES;) {
       const fd = openFd(path, O_RDWR | O_CREAT | constants.O_NOFOLLOW, 0o600);
       const locked = tryLock(fd);
       if (locked && sameFile(fd, path)) return new NetworkLock(path, fd);

@@ -63,7 +63,7 @@ export class Operation {
 
   /** All that has happened, then what happens; ends with the operation. */
   async *events(signal: AbortSignal): AsyncGenerator<OperationEvent> {
-    for (let next = 0; ; ) {
+    for (let next = 0; ;) {
       while (next < this.#events.length) yield this.#events[next++]!;
       if (!this.running || signal.aborted) return;
       await once(this.#news, 'news', { signal }).catch(() => undefined);

@@ -22,7 +22,12 @@ export const errorSchema = z.object({
   next: z.string(),
 });
 
-export const healthSchema = z.object({ status: z.literal('ok'), network: z.string(), version: z.string(), pid: count });
+export const healthSchema = z.object({
+  status: z.literal('ok'),
+  network: z.string(),
+  version: z.string(),
+  pid: count,
+});
 
 export const statusSchema = z.object({
   network: z.string(),
@@ -116,7 +121,9 @@ const leaseMs = z.int().min(100).max(3_600_000);
 const boundMs = z.number().min(1).max(600_000);
 const quiesce = {
   method: method.exactOptional(),
-  bounds: z.strictObject({ drainMs: boundMs.exactOptional(), quietMs: boundMs.exactOptional() }).exactOptional(),
+  bounds: z
+    .strictObject({ drainMs: boundMs.exactOptional(), quietMs: boundMs.exactOptional() })
+    .exactOptional(),
 };
 
 export const checkpointBodySchema = z.strictObject({

@@ -180,6 +180,11 @@ export const ERRORS = {
     'A directory is writable by everyone or owned by another user.',
     'chmod o-w and chown it, or choose another.',
   ),
+  OPERATION_UNKNOWN: entry(
+    'notFound',
+    'No operation has this id; only the last ones are remembered.',
+    '`stillwire list` shows whether its checkpoint is stored.',
+  ),
   TIMED_OUT: entry('timedOut', 'The command did not finish within --timeout.', 'Give it more time.'),
   INTERRUPTED: entry(
     'interrupted',

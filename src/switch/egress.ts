@@ -17,6 +17,8 @@ import { FrameQueue, type HeldFrame } from './queue.js';
 
 /** Outside a hold a slow port may let this many frames wait, like a NIC's transmit queue. */
 const LIVE_QUEUE_FRAMES = 1024;
+/** Bursts one port's queue may send in a turn: with fewer, several senders fill it faster than it empties. */
+const SERVED_BURSTS = LIVE_QUEUE_FRAMES / BURST;
 /** Bounds of a hold queue; more ends the hold. */
 export const HOLD_QUEUE_FRAMES = 65_536;
 export const HOLD_QUEUE_BYTES = 256 * 1024 * 1024;
@@ -111,24 +113,30 @@ export class Egress {
     return i;
   }
 
-  /** Sends one burst from the head of the queue, if it is time. */
+  /** Sends from the head of the queue what it is time for, at most as much as may gather in one turn. */
   serve(now: number): void {
-    if (this.queue.length === 0 || now < this.#retryAt) return;
+    for (let bursts = 0; bursts < SERVED_BURSTS && this.#serveBurst(now); bursts++);
+  }
+
+  /** @returns whether the port took all and more may go */
+  #serveBurst(now: number): boolean {
+    if (this.queue.length === 0 || now < this.#retryAt) return false;
     const list = this.#pending; // empty between bursts
     const count = this.pace.allow(now, Math.min(BURST, this.queue.length));
     if (count === 0) {
       this.#retryAt = now + RETRY_MIN_MS;
-      return;
+      return false;
     }
     for (let i = 0; i < count; i++) this.#stage(list, i);
     const done = this.#transmit(list);
     list.count = 0;
     this.#after(done, count, now);
+    return done === count;
   }
 
   #after(done: number, wanted: number, now: number): void {
     if (done > 0) {
-      this.firstReleasedAt ??= now;
+      if (this.pace.active) this.firstReleasedAt ??= now;
       this.pace.spend(done);
       this.queue.shift(done);
       this.#row[Row.HELD] = this.queue.length;

@@ -18,7 +18,7 @@
 import { isMulticast, isReservedMulticast } from '../frame/ethernet.js';
 import { encodeSentinel, isSentinel } from '../frame/sentinel.js';
 import { MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
-import { FrameList, FrameMemory } from '../port/batch.js';
+import { BURST, FrameList, FrameMemory } from '../port/batch.js';
 import { insertTag } from '../port/packet-receiver.js';
 import type { DownEvidence, PortKind, UpEvidence } from '../port/evidence.js';
 import type { Port } from '../port/port.js';
@@ -89,7 +89,12 @@ export class Switch {
   readonly #segments = new Map<string, Segment>();
   readonly #members: (Member | undefined)[] = [];
   readonly #byId = new Map<PortId, Member>();
+  /** Every port there ever was: a ledger without those that went would not come out. */
+  readonly #accounts: { readonly id: PortId; readonly row: Float64Array }[] = [];
   readonly #burst = new FrameList();
+  /** Copies made of frames of the present burst, by place: one copy, in however many queues it lies. */
+  readonly #kept = new Array<HeldFrame | undefined>(BURST);
+  #keptCount = 0;
   readonly #wallClock: () => bigint;
   #nonces: Uint8Array[] = [];
   #sequence = 0;
@@ -128,6 +133,7 @@ export class Switch {
     const row = Row.counterRow(this.#counters, index);
     const member = { index, port, segment, vlan, row, egress: new Egress(port, vlan, row, this.memory) };
     this.#members.push(member);
+    this.#accounts.push({ id: port.id, row });
     this.#byId.set(port.id, member);
     segment.members.push(member);
     return index;
@@ -163,6 +169,9 @@ export class Switch {
         other.egress.flush((slot, start, length) => this.#keep(member, slot, start, length));
       }
     }
+    if (this.#keptCount > 0) this.#kept.fill(undefined);
+    this.#keptCount = 0;
+    this.#sequence += count;
     return count;
   }
 
@@ -212,33 +221,32 @@ export class Switch {
     const known = isMulticast(bytes, start) ? -1 : table.find(bytes, start, vlan, this.#now);
     if (known === from.index) return 0;
     let copies = 0;
-    let kept: HeldFrame | undefined;
     for (const to of known >= 0 ? [this.#members[known]!] : members) {
       if (to === from || (to.vlan !== 0 && to.vlan !== vlan)) continue;
       copies++;
       if (!this.#held && to.egress.direct) to.egress.addDirect(slot, start, length);
       else {
-        kept ??= this.#keep(from, slot, start, length);
-        to.egress.enqueue(kept, this.#held);
+        to.egress.enqueue(this.#keep(from, slot, start, length), this.#held);
         if (this.#held && to.egress.overflowing) this.#overflowed = true;
       }
     }
     return copies;
   }
 
-  /** Copies a frame out of the arena into memory of its own. */
+  /** Copies a frame out of the arena into memory of its own, once. Its sequence is its place among all arrivals. */
   #keep(from: Member, slot: number, start: number, length: number): HeldFrame {
     const { bytes } = this.memory;
+    const place = this.memory.receiveIndex(slot);
+    const known = this.#kept[place];
+    if (known !== undefined) return known;
     const stored = Buffer.allocUnsafe(VNET_HEADER_BYTES + length);
     bytes.copy(stored, 0, slot, slot + VNET_HEADER_BYTES);
     bytes.copy(stored, VNET_HEADER_BYTES, start, start + length);
-    return {
-      sequence: ++this.#sequence,
-      timeNs: this.#wallClock(),
-      ingress: from.port.id,
-      stored,
-      restored: false,
-    };
+    const sequence = this.#sequence + 1 + place;
+    const frame = { sequence, timeNs: this.#wallClock(), ingress: from.port.id, stored, restored: false };
+    this.#keptCount++;
+    this.#kept[place] = frame;
+    return frame;
   }
 
   /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
@@ -257,9 +265,9 @@ export class Switch {
 
   /** Stops all delivery. When this returns, no frame is sent before {@link release}. */
   hold(): void {
+    for (const { port } of this.#byId.values()) port.beginHold(); // may throw; then there is no hold
     this.#held = true;
     this.#overflowed = false;
-    for (const { port } of this.#byId.values()) port.beginHold();
   }
 
   /** Puts one sentinel behind the last frame sent on each port that needs one. */
@@ -277,7 +285,7 @@ export class Switch {
   /** Receives on every port until nothing waits (bounded: a guest still running could go on for ever). */
   sweep(now: number): void {
     for (const { index } of this.#byId.values()) {
-      for (let rounds = 0; rounds < 10_000 && this.receive(index, now) > 0; rounds++);
+      for (let rounds = 0; rounds < 10_000 && !this.#overflowed && this.receive(index, now) > 0; rounds++);
     }
   }
 
@@ -337,7 +345,7 @@ export class Switch {
   }
 
   ledger(): PortLedger[] {
-    return [...this.#byId.values()].map(({ port, row }) => Row.readLedger(port.id, row));
+    return this.#accounts.map(({ id, row }) => Row.readLedger(id, row));
   }
 
   stations(now: number): StationOnPort[] {

@@ -22,7 +22,7 @@ export class Bench {
   now = 1000;
 
   constructor(ports: readonly BenchPort[], reservedMulticast: 'forward' | 'drop' = 'forward') {
-    this.core = new Switch(counterMemory(), () => BigInt(this.now) * 1_000_000n);
+    this.core = new Switch(counterMemory(), () => BigInt(Math.floor(this.now)) * 1_000_000n);
     for (const name of new Set(ports.map(({ segment = 'lan' }) => segment))) {
       this.core.addSegment(name, { reservedMulticast, ageingSeconds: 300 });
     }

@@ -39,6 +39,7 @@ describe('switching', () => {
     const bench = new Bench([{ id: 'trunk' }, { id: 't2' }, { id: 'five', vlan: 5 }, { id: 'six', vlan: 6 }]);
     const tagged = frame(1, { tag: 0xa005 }); // priority 5 survives between trunks
     bench.send('trunk', tagged);
+    bench.run(0.1); // access ports are served from their queues
     expect(bench.port('t2').read()[0]?.bytes).toEqual(tagged);
     const arrived = bench.port('five').read()[0]!.bytes;
     expect([tagOf(arrived), numberOf(arrived)]).toEqual([undefined, 1]);
@@ -47,8 +48,10 @@ describe('switching', () => {
     const [onTrunk] = bench.port('trunk').read();
     expect([tagOf(onTrunk!.bytes), numberOf(onTrunk!.bytes), onTrunk!.bytes.length]).toEqual([5, 2, 64]);
     bench.send('trunk', frame(3)); // untagged: VLAN 0, not for access ports
+    bench.run(0.1);
     expect([bench.sent('five'), bench.sent('six')]).toEqual([[1], []]);
     bench.send('five', frame(4, { tag: 6 })); // a host cannot hop VLANs
+    bench.run(0.1);
     expect([bench.sent('six'), bench.core.ledger()[2]!.ingress.discarded.vlan]).toEqual([[], 1]);
     bench.balances();
   });
@@ -64,6 +67,7 @@ describe('switching', () => {
     vnet.writeUInt16LE(16, 8); // csum_offset: from csum_start, so it stays
     bench.port('five').inject(frame(1, { length: 5000 }), vnet);
     bench.send('five');
+    bench.run(0.1);
     const tagged = bench.port('trunk').read()[0]!.vnet;
     expect([2, 4, 6, 8].map((at) => tagged.readUInt16LE(at))).toEqual([58, 1448, 38, 16]);
     expect(bench.port('other').read()[0]!.vnet).toEqual(vnet);
@@ -107,6 +111,21 @@ describe('switching', () => {
     bench.run(2000, () => bench.port('b').read());
     expect(bench.sent('b')).toEqual(Array.from({ length: 10 + held }, (_, n) => n));
     bench.balances();
+  });
+
+  test('several senders at full rate to one access port that takes all: nothing is dropped', () => {
+    const bench = new Bench([{ id: 'a' }, { id: 'b' }, { id: 'c' }, { id: 'd', vlan: 5 }]);
+    bench.send('d', frame(0, { from: station(4) }));
+    for (let turn = 0; turn < 50; turn++) {
+      for (const [n, id] of ['a', 'b', 'c'].entries()) {
+        const options = { to: station(4), from: station(n), tag: 5 };
+        bench.send(id, ...Array.from({ length: 64 }, (_, i) => frame(turn * 64 + i, options)));
+      }
+      bench.run(0.1);
+    }
+    expect(bench.core.ledger()[3]!.egress.dropped.queueFull).toBe(0);
+    bench.run(10);
+    expect(bench.sent('d')).toHaveLength(50 * 64 * 3);
   });
 
   test('a refused frame is dropped alone, with its reason', () => {

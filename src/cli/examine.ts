@@ -1,0 +1,195 @@
+/**
+ * The examinations of `doctor`. Each tries the thing itself where that leaves no trace, since what a kernel, a
+ * container or a policy allows is known only by trying.
+ */
+import { constants } from 'node:fs';
+import { access, open, readFile, stat } from 'node:fs/promises';
+import { arch, platform, release } from 'node:os';
+import { dirname } from 'node:path';
+import { missingCapabilities } from './capabilities.js';
+import { probe } from './probe.js';
+import type { Session } from './session.js';
+
+export interface Finding {
+  readonly name: string;
+  /** `limited`: there, but not for everything. */
+  readonly state: 'ok' | 'missing' | 'limited';
+  /** Without it no network of guests runs. */
+  readonly required: boolean;
+  /** What was found, in words. */
+  readonly found: string;
+  /** How to get it, when it is not all there. */
+  readonly next?: string;
+}
+
+type Examination = (session: Session) => Promise<Finding>;
+
+const words = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const apt = (name: string): string => `apt-get install ${name}`;
+
+/** A program that tells its version. */
+function program(
+  name: string,
+  [binary, ...args]: readonly [string, ...string[]],
+  { required, packageName, purpose }: { required: boolean; packageName: string; purpose: string },
+): Examination {
+  return async () => {
+    const answer = await probe(binary, ...args);
+    if (answer.ran) return { name, state: 'ok', required, found: answer.words };
+    return { name, state: 'missing', required, found: `${answer.words}; ${purpose}`, next: apt(packageName) };
+  };
+}
+
+const node: Examination = () => {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const ok = platform() === 'linux' && (major > 20 || (major === 20 && minor >= 19));
+  const found = `Node.js ${process.versions.node}, ${platform()} ${release()}, ${arch()}`;
+  const next = 'Node.js 20.19 or later on Linux';
+  const base = { name: 'node', required: true, found };
+  return Promise.resolve(ok ? { ...base, state: 'ok' } : { ...base, state: 'missing', next });
+};
+
+const privileges: Examination = async () => {
+  const missing = missingCapabilities(await readFile('/proc/self/status', 'utf8'));
+  const base = { name: 'privileges', required: true };
+  if (missing.length === 0) {
+    return { ...base, state: 'ok', found: 'CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN' };
+  }
+  return { ...base, state: 'missing', found: `${missing.join(', ')} not held`, next: 'run as root' };
+};
+
+const tun: Examination = async () => {
+  const base = { name: 'tun', required: true };
+  try {
+    await (await open('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK)).close();
+    return { ...base, state: 'ok', found: '/dev/net/tun opens' };
+  } catch (error) {
+    const next = 'modprobe tun; in a container, hand in /dev/net/tun';
+    return { ...base, state: 'missing', found: words(error), next };
+  }
+};
+
+const namespaces: Examination = async () => {
+  const base = { name: 'netns', required: true };
+  const answer = await probe('unshare', '--net', 'true');
+  if (answer.ran) return { ...base, state: 'ok', found: 'a network namespace can be made' };
+  return {
+    ...base,
+    state: 'missing',
+    found: answer.words,
+    next: 'run as root; a container needs CAP_SYS_ADMIN',
+  };
+};
+
+const packetSocket: Examination = async () => {
+  const base = { name: 'AF_PACKET', required: true };
+  try {
+    const { closeFd, openPacketSocket } = await import('../sys/index.js');
+    closeFd(openPacketSocket(1, 65_536));
+    return { ...base, state: 'ok', found: 'a packet socket with virtio-net headers opens' };
+  } catch (error) {
+    const next = 'run as root; the kernel needs CONFIG_PACKET';
+    return { ...base, state: 'missing', found: words(error), next };
+  }
+};
+
+const ioUring: Examination = async () => {
+  const base = { name: 'io_uring', required: false };
+  const next = 'not needed: the epoll engine is used';
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  if (major < 6 || (major === 6 && minor < 7)) {
+    return { ...base, state: 'missing', found: `kernel ${release()}, 6.7 is wanted`, next };
+  }
+  const disabled = await readFile('/proc/sys/kernel/io_uring_disabled', 'utf8').catch(() => '0');
+  if (disabled.trim() === '0') return { ...base, state: 'ok', found: 'not forbidden; no engine uses it yet' };
+  return { ...base, state: 'missing', found: `kernel.io_uring_disabled is ${disabled.trim()}`, next };
+};
+
+const kvm: Examination = async () => {
+  const base = { name: 'KVM', required: false };
+  try {
+    await (await open('/dev/kvm', constants.O_RDWR)).close();
+    return {
+      ...base,
+      state: 'limited',
+      found: '/dev/kvm opens, which does not prove that a guest boots with it',
+    };
+  } catch (error) {
+    return { ...base, state: 'missing', found: words(error), next: 'not needed: `accel: tcg` emulates' };
+  }
+};
+
+/** The directory, or the one above it that it would be made in, can be written. */
+async function writable(path: string): Promise<string> {
+  const exists = await stat(path).then(
+    (status) => status.isDirectory(),
+    () => false,
+  );
+  if (exists) {
+    await access(path, constants.W_OK | constants.X_OK);
+    return `${path} can be written`;
+  }
+  const above = dirname(path);
+  if (above === path) throw new Error(`${path} is not there`);
+  await writable(above);
+  return `${path} can be made`;
+}
+
+function directory(
+  name: string,
+  variable: string,
+  pathOf: (session: Session) => string | Promise<string>,
+): Examination {
+  return async (session) => {
+    const base = { name, required: true };
+    try {
+      return { ...base, state: 'ok', found: await writable(await pathOf(session)) };
+    } catch (error) {
+      return { ...base, state: 'missing', found: words(error), next: `run as root, or set ${variable}` };
+    }
+  };
+}
+
+const EXAMINATIONS: readonly Examination[] = [
+  node,
+  privileges,
+  tun,
+  namespaces,
+  packetSocket,
+  program('ip', ['ip', '-V'], { required: true, packageName: 'iproute2', purpose: 'it makes namespaces' }),
+  program('QEMU', ['qemu-system-x86_64', '--version'], {
+    required: true,
+    packageName: 'qemu-system-x86',
+    purpose: 'it runs the guests',
+  }),
+  kvm,
+  directory('run directory', 'STILLWIRE_RUN', async (session) => (await session.daemonRoom()).runDirectory()),
+  directory('state directory', 'STILLWIRE_STATE', (session) => session.stateDirectory),
+  ioUring,
+  program('nft', ['nft', '--version'], {
+    required: false,
+    packageName: 'nftables',
+    purpose: 'for TAPs in the host namespace, which networks do not use yet',
+  }),
+  program('tshark', ['tshark', '--version'], {
+    required: false,
+    packageName: 'tshark',
+    purpose: 'reads captures and in-flight frames',
+  }),
+  program('DMTCP', ['dmtcp_launch', '--version'], {
+    required: false,
+    packageName: 'dmtcp',
+    purpose: 'nothing uses it yet',
+  }),
+  program('CRIU', ['criu', '--version'], {
+    required: false,
+    packageName: 'criu',
+    purpose: 'nothing uses it yet',
+  }),
+];
+
+/** Examines this machine; required things come first in kind. Changes nothing. */
+export async function examine(session: Session): Promise<Finding[]> {
+  return Promise.all(EXAMINATIONS.map((examination) => examination(session)));
+}

@@ -1,0 +1,62 @@
+/** The two halves of an HTTP exchange: the body that came, checked; the answer that goes, whole or as a stream. */
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { StillwireError } from '../errors/index.js';
+import type { JsonRoute, StreamReply } from './route.js';
+
+const MAX_BODY_BYTES = 1024 * 1024;
+
+/** The checked body. None at all counts as `{}`. */
+export async function readBody(request: IncomingMessage, { body }: JsonRoute): Promise<unknown> {
+  if (body === undefined) return undefined;
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_BODY_BYTES) {
+      throw new StillwireError('USAGE', `the body is longer than ${MAX_BODY_BYTES} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  const text = Buffer.concat(chunks).toString('utf8');
+  let value: unknown;
+  try {
+    value = text === '' ? {} : JSON.parse(text);
+  } catch (error) {
+    throw new StillwireError('USAGE', `the body is not JSON: ${(error as Error).message}`);
+  }
+  const parsed = body.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map(({ path, message }) =>
+    [path.join('.'), message].filter(Boolean).join(': '),
+  );
+  throw new StillwireError('USAGE', `the body is wrong: ${faults.join('; ')}`, { faults });
+}
+
+export function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+  response.end(`${JSON.stringify(value)}\n`);
+}
+
+export function sendError(response: ServerResponse, status: number, error: StillwireError): void {
+  // A body that was not read whole would be taken for the next request.
+  response.setHeader('connection', 'close');
+  sendJson(response, status, error);
+}
+
+export async function sendStream(
+  response: ServerResponse,
+  status: number,
+  contentType: string,
+  { chunks }: StreamReply,
+  client: AbortSignal,
+): Promise<void> {
+  response.socket?.setTimeout(0); // silence is no fault of a stream
+  response.writeHead(status, { 'content-type': contentType, connection: 'close' });
+  response.flushHeaders();
+  for await (const chunk of chunks) {
+    if (client.aborted) break;
+    if (!response.write(chunk)) await once(response, 'drain', { signal: client }).catch(() => undefined);
+  }
+  response.end();
+}
