@@ -104,7 +104,7 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   }
 
   status(): Promise<NetworkStatus> {
-    return readStatus(this);
+    return readStatus(this.network, this.#guests);
   }
 
   /** Kills the guests and removes the network. Idempotent. */

@@ -1,8 +1,9 @@
 /** What runs, and what has passed. */
 import { definedPorts } from '../image/index.js';
-import { nicPort } from '../definition/index.js';
+import { nicPort, type NetworkDefinition } from '../definition/index.js';
+import type { Guest } from '../guest/index.js';
+import type { Network } from '../network/index.js';
 import type { PortLedger } from '../switch/index.js';
-import type { LiveNetwork } from './live-network.js';
 
 export interface NetworkStatus {
   readonly network: string;
@@ -35,11 +36,11 @@ export interface PortStatus {
 const total = (terms: Readonly<Record<string, number>>): number =>
   Object.values(terms).reduce((a, b) => a + b, 0);
 
-export async function readStatus(live: LiveNetwork): Promise<NetworkStatus> {
-  const { definition, network } = live;
+export async function readStatus(network: Network, live: ReadonlyMap<string, Guest>): Promise<NetworkStatus> {
+  const { definition } = network;
   const { held, engine, ports } = await network.ledger();
   const guests = Object.entries(definition.guests).map(async ([name, { nics }]): Promise<GuestStatus> => {
-    const guest = live.guests.get(name);
+    const guest = live.get(name);
     const state = guest === undefined ? 'ended' : await guest.runState().catch(() => 'unknown');
     const pid = guest?.pid === undefined ? {} : { pid: guest.pid };
     return { name, state, ...pid, ports: nics.map((nic) => nicPort(name, nic.name)) };
@@ -50,11 +51,11 @@ export async function readStatus(live: LiveNetwork): Promise<NetworkStatus> {
     engine,
     held,
     guests: await Promise.all(guests),
-    ports: ports.map((ledger) => portStatus(live, ledger)),
+    ports: ports.map((ledger) => portStatus(definition, ledger)),
   };
 }
 
-function portStatus({ definition }: LiveNetwork, { port, ingress, egress }: PortLedger): PortStatus {
+function portStatus(definition: NetworkDefinition, { port, ingress, egress }: PortLedger): PortStatus {
   const [guest = '', nicName = ''] = port.split('/');
   const nic = definition.guests[guest]?.nics.find(({ name }) => name === nicName);
   const other = definition.ports[port];

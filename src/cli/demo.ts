@@ -3,18 +3,22 @@ import { StillwireError } from '../errors/index.js';
 import { defineCommand } from './command.js';
 import { json } from './session.js';
 
+interface DemoOptions {
+  readonly signal: AbortSignal;
+  /** Told in words what is being done. */
+  readonly onProgress: (text: string) => void;
+}
+
+interface DemoResult {
+  /** What `--json` prints, as it is. */
+  readonly report: { readonly ok: boolean };
+  /** The table at the end. */
+  readonly text: string;
+}
+
 /** What the demo room offers; it is loaded only here. */
 interface DemoRoom {
-  runDemo(options: {
-    readonly signal: AbortSignal;
-    /** Told in words what is being done. */
-    readonly onProgress: (text: string) => void;
-  }): Promise<{
-    /** What `--json` prints, as it is. */
-    readonly report: { readonly ok: boolean };
-    /** The table at the end. */
-    readonly text: string;
-  }>;
+  readonly runDemo: (options: DemoOptions) => Promise<DemoResult>;
 }
 
 const ROOM: string = '../demo/index.js';

@@ -3,8 +3,6 @@ import { EXIT } from '../errors/index.js';
 import { defineCommand } from './command.js';
 import { examine, type Finding } from './examine.js';
 
-const WORDS = { ok: 'ok', missing: 'missing', limited: 'limited' } as const;
-
 export const doctor = defineCommand({
   usage: 'doctor',
   group: 'machine',
@@ -32,7 +30,7 @@ function describeFinding(
 ): string {
   const { name, state, required, found, next } = finding;
   const color = state === 'ok' ? 'good' : isObstacle(finding) ? 'bad' : 'warn';
-  const word = paint(color, WORDS[state].padEnd(8));
+  const word = paint(color, state.padEnd(8));
   const optional = required || state === 'ok' ? '' : ' (optional)';
   return `${word} ${name.padEnd(15)} ${found}${optional}${next === undefined ? '' : `\n${' '.repeat(25)}→ ${next}`}`;
 }

@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { access, open, readFile, stat } from 'node:fs/promises';
 import { arch, platform, release } from 'node:os';
 import { dirname } from 'node:path';
+import { runDirectory } from '../daemon/run-directory.js';
 import { missingCapabilities } from './capabilities.js';
 import { probe } from './probe.js';
 import type { Session } from './session.js';
@@ -164,7 +165,7 @@ const EXAMINATIONS: readonly Examination[] = [
     purpose: 'it runs the guests',
   }),
   kvm,
-  directory('run directory', 'STILLWIRE_RUN', async (session) => (await session.daemonRoom()).runDirectory()),
+  directory('run directory', 'STILLWIRE_RUN', () => runDirectory()),
   directory('state directory', 'STILLWIRE_STATE', (session) => session.stateDirectory),
   ioUring,
   program('nft', ['nft', '--version'], {

@@ -64,7 +64,7 @@ export const globalOptions = (): Option[] => [
   option('-n, --network <name>', 'the network meant, when more than one runs'),
   option('--json', 'one JSON document on stdout (a line each for streams), errors as JSON on stderr'),
   option('--quiet', 'no progress on stderr'),
-  option('--verbose', 'also say what is usually left out'),
+  option('--verbose', 'with an error: where in the program it arose'),
   option('--timeout <duration>', 'give up, and undo, after this long: 500ms, 5s, 2m, 1h', parseDuration),
   option('--no-color', 'no colours on a terminal (also NO_COLOR)'),
   option('--state <dir>', 'where checkpoints are kept; /var/lib/stillwire for root'),

@@ -26,7 +26,7 @@ function parserOf(commands: readonly Command[], onChoice: (choice: Invocation) =
     .helpOption('-h, --help', 'this, or the page of a command')
     .helpCommand('help [command]', 'this, or the page of a command')
     .addHelpText('after', `\n${MANUAL}`)
-    .configureHelp({ showGlobalOptions: true });
+    .configureHelp({ showGlobalOptions: true, optionDescription: ({ description }) => description });
   for (const option of globalOptions()) program.addOption(option);
   for (const command of commands) {
     const [name = '', ...operands] = command.usage.split(' ');

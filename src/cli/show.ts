@@ -11,8 +11,8 @@ const total = (terms: Readonly<Record<string, number>>): number =>
 
 function describeHead(manifest: Manifest, path: string): string {
   const { takenAt, stillwireVersion, method, proven, pauseMs, skewMs, inFlightFrames, files } = manifest;
-  const skew =
-    skewMs && `stops ${milliseconds(skewMs.stop)} apart, resumes ${milliseconds(skewMs.resume)} apart`;
+  const resumed = skewMs?.resume === undefined ? '' : `, resumes ${milliseconds(skewMs.resume)} apart`;
+  const skew = skewMs && `stops ${milliseconds(skewMs.stop)} apart${resumed}`;
   return facts([
     ['taken', `${instant(takenAt)} by Stillwire ${stillwireVersion}`],
     ['path', path],

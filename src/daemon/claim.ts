@@ -1,7 +1,7 @@
 /** A daemon's place in the run directory: the lock and the network's own directory, taken together, given up together. */
 import { mkdir, rm } from 'node:fs/promises';
 import { StillwireError } from '../errors/index.js';
-import { namespaceOf } from '../network/index.js';
+import { namespaceExists, namespaceOf } from '../network/index.js';
 import { NetworkLock } from './lock.js';
 import { pathsOf, secureRunDirectory, type NetworkPaths } from './run-directory.js';
 import { refuseLeftovers } from './stale.js';
@@ -47,8 +47,12 @@ export class Claim {
     writeState(this.paths.state, { namespace: namespaceOf(this.network), since: this.#since, guests });
   }
 
-  /** Removes directory, socket and lock. Only when the network itself is gone: they are what `down` finds it by. */
+  /** Removes directory, socket and lock file; while the namespace is there they stay, since `down` finds it by them. */
   async release(): Promise<void> {
+    if (namespaceExists(namespaceOf(this.network))) {
+      this.#lock.abandon();
+      return;
+    }
     await rm(this.paths.socket, { force: true });
     await rm(this.paths.directory, { recursive: true, force: true });
     this.#lock.release();

@@ -63,14 +63,20 @@ export class Control {
     this.#parts.onDown(why);
   }
 
-  #refuseWhenBusy(): void {
+  /** Whether guests wait for us now. */
+  get isHeld(): boolean {
+    return (
+      this.#holding || this.#operations.running !== undefined || this.live.network.currentHold !== undefined
+    );
+  }
+
+  #refuseWhenHeld(): void {
+    if (!this.isHeld) return;
     const network = this.live.definition.network;
     if (this.#operations.running !== undefined) {
       throw new StillwireError('NETWORK_BUSY', `a checkpoint of ${network} is under way`, { network });
     }
-    if (this.#holding || this.live.network.currentHold !== undefined) {
-      throw new StillwireError('NETWORK_HELD', `${network} is held`, { network });
-    }
+    throw new StillwireError('NETWORK_HELD', `${network} is held`, { network });
   }
 
   /** @throws StillwireError NETWORK_BUSY, NETWORK_HELD, NAME_INVALID; what fails later is told by the operation */
@@ -78,7 +84,7 @@ export class Control {
     if (!isName(name)) {
       throw new StillwireError('NAME_INVALID', `${JSON.stringify(name)} is not a valid name`, { name });
     }
-    this.#refuseWhenBusy();
+    this.#refuseWhenHeld();
     const { checkpoints, takeCheckpoint } = this.#parts;
     const operation = this.#operations.start((signal, onPhase) =>
       takeCheckpoint({ name, directory: checkpoints, ...body, signal, onPhase }),
@@ -100,7 +106,7 @@ export class Control {
 
   /** @throws StillwireError NETWORK_BUSY, NETWORK_HELD, HOLD_EXPIRED, HOLD_OVERFLOW */
   async hold({ leaseMs = DEFAULT_LEASE_MS, method, bounds }: HoldBody): Promise<HoldGrant> {
-    this.#refuseWhenBusy();
+    this.#refuseWhenHeld();
     this.#holding = true;
     try {
       const hold = await this.live.network.hold({

@@ -8,10 +8,10 @@
  *            socket closes; a running checkpoint is aborted and undone; held frames are released
  *            guests killed, namespace removed; directory and lock last
  *
- * When the network cannot be removed, directory and lock file stay for `stillwire down` to find.
+ * A network that cannot be removed keeps its directory and lock file, for `stillwire down` to find.
  */
 import { saveMark, takeCheckpoint, type LiveNetwork } from '../checkpoint/index.js';
-import { StillwireError } from '../errors/index.js';
+import type { StillwireError } from '../errors/index.js';
 import { readManifest } from '../image/index.js';
 import { bring } from './bring.js';
 import { Claim } from './claim.js';
@@ -52,41 +52,77 @@ async function networkOf(job: Job): Promise<string> {
 }
 
 class Daemon<J extends Job> {
-  readonly #notifier = new Notifier();
+  readonly #job: J;
+  readonly #hooks: DaemonHooks<J>;
+  readonly #claim: Claim;
+  readonly #ending: Ending;
   readonly #log: Logger;
+  readonly #notifier = new Notifier();
 
-  constructor(
-    private readonly job: J,
-    private readonly hooks: DaemonHooks<J>,
-    private readonly claim: Claim,
-    private readonly ending: Ending,
-  ) {
+  constructor(job: J, hooks: DaemonHooks<J>, claim: Claim, ending: Ending) {
+    this.#job = job;
+    this.#hooks = hooks;
+    this.#claim = claim;
+    this.#ending = ending;
     this.#log = openLog(claim.paths.log);
   }
 
   async run(): Promise<void> {
-    const { job, hooks, claim, ending } = this;
-    this.#log.info({ job: job.kind, network: claim.network }, 'starting');
+    this.#log.info({ job: this.#job.kind, network: this.#claim.network }, 'starting');
     try {
-      const { live, hold, report } = await bring(job, claim, ending.signal, hooks.onEvent ?? (() => undefined));
-      try {
-        claim.record(live.guests.values());
-        live.on('guestEnded', (guest, reason) => this.#log.warn({ guest, reason }, 'guest ended'));
-        live.on('failed', (error) => ending.fail(error));
-        const control = this.#controlOf(live);
-        if (hold !== undefined) control.adopt(hold);
-        await this.#serve(live, control, report as ReadyReport<J>);
-      } finally {
-        await live.close();
-      }
+      await this.#live();
     } catch (error) {
       this.#log.error({ err: error }, 'failed');
-      // A network that could not be removed is left as it is, to be found by `down`.
-      if (!(await this.#isGone())) throw error;
-      await claim.release();
       throw error;
+    } finally {
+      await this.#claim.release();
     }
-    await claim.release();
-    if (ending.fault !== undefined) throw ending.fault;
+  }
+
+  async #live(): Promise<void> {
+    const onEvent = this.#hooks.onEvent ?? (() => undefined);
+    const { live, hold, report } = await bring(this.#job, this.#claim, this.#ending.signal, onEvent);
+    try {
+      this.#claim.record(live.guests.values());
+      live.on('guestEnded', (guest, reason) => this.#log.warn({ guest, reason }, 'guest ended'));
+      live.on('failed', (error) => this.#ending.fail(error));
+      const control = this.#controlOf(live);
+      if (hold !== undefined) control.adopt(hold);
+      // What bring() answers is the report of this very job.
+      await this.#serve(live, control, report as ReadyReport<J>);
+    } finally {
+      await live.close();
+    }
+    if (this.#ending.fault !== undefined) throw this.#ending.fault;
+  }
+
+  #controlOf(live: LiveNetwork): Control {
+    return new Control({
+      live,
+      checkpoints: checkpointsOf(this.#job, live.definition.network),
+      takeCheckpoint: (options) => takeCheckpoint(live, options),
+      saveMark: (mark, place) => saveMark(live.definition, mark, place),
+      onDown: (why) => this.#ending.interrupt(`because ${why}`),
+    });
+  }
+
+  async #serve(live: LiveNetwork, control: Control, report: ReadyReport<J>): Promise<void> {
+    const onError = (error: StillwireError): void => this.#log.error({ err: error }, 'fault in a request');
+    const server = await ApiServer.listen(control, this.#claim.paths.socket, onError);
+    try {
+      await this.#notifier.ready({
+        answers: () => live.network.ledger(),
+        isHeld: () => control.isHeld,
+      });
+      this.#log.info({ socket: this.#claim.paths.socket }, 'ready');
+      this.#hooks.onReady?.(report);
+      await this.#ending.come();
+      this.#log.info({ why: this.#ending.reason.message }, 'ending');
+    } finally {
+      server.refuse();
+      void this.#notifier.stopping();
+      await control.close(this.#ending.reason);
+      await server.close();
+    }
   }
 }

@@ -47,6 +47,11 @@ export class NetworkLock {
     unlinkSync(this.#path);
     closeFd(this.#fd);
   }
+
+  /** Gives the lock up as a crash would: the file stays. */
+  abandon(): void {
+    closeFd(this.#fd);
+  }
 }
 
 /** Whether somebody lives behind this lock. One that we may not open is taken for locked. */

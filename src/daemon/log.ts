@@ -7,5 +7,8 @@ export type { Logger };
 export function openLog(path: string, environment: Readonly<NodeJS.ProcessEnv> = process.env): Logger {
   const wanted = environment['STILLWIRE_LOG'] ?? '';
   const level = wanted === 'silent' || wanted in pino.levels.values ? wanted : 'info';
-  return pino({ level, base: { pid: process.pid } }, pino.destination({ dest: path, sync: true, mode: 0o600 }));
+  return pino(
+    { level, base: { pid: process.pid } },
+    pino.destination({ dest: path, sync: true, mode: 0o600 }),
+  );
 }

@@ -40,6 +40,7 @@ export class ApiServer {
   readonly #routes = routeTable();
   readonly #server: Server;
   readonly #closing = new AbortController();
+  #closed: Promise<unknown> | undefined;
   readonly #onError: (error: StillwireError) => void;
 
   private constructor(control: Control, onError: (error: StillwireError) => void) {
@@ -72,11 +73,17 @@ export class ApiServer {
     return api;
   }
 
+  /** No new connections from now on, and no socket: a client finds nobody. */
+  refuse(): void {
+    this.#closed ??= new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  /** Ends the streams and resolves when the last client is gone, or cut off. */
   async close(): Promise<void> {
-    const closed = new Promise((resolve) => this.#server.close(resolve));
+    this.refuse();
     this.#closing.abort();
     const grace = setTimeout(() => this.#server.closeAllConnections(), CLOSE_GRACE_MS);
-    await closed;
+    await this.#closed;
     clearTimeout(grace);
   }
 

@@ -85,5 +85,14 @@ export interface NetworkDefinition {
   readonly ports: Readonly<Record<string, PortDefinition>>;
 }
 
+/** A network as its file describes it. */
+export interface NetworkFile {
+  /** Absolute path of the file. */
+  readonly path: string;
+  readonly definition: NetworkDefinition;
+  /** Where its checkpoints go, absolute; absent: the usual place. */
+  readonly checkpoints?: string;
+}
+
 /** Identity of a guest's port. */
 export const nicPort = (guest: string, nic: string): PortId => `${guest}/${nic}`;

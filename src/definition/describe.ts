@@ -1,8 +1,7 @@
 /** A network in words, for `--dry-run`. */
 import { nicPort } from './definition.js';
-import type { GuestDefinition, NetworkDefinition, PortDefinition } from './definition.js';
+import type { GuestDefinition, NetworkDefinition, NetworkFile, PortDefinition } from './definition.js';
 import { printable } from './faults.js';
-import type { NetworkFile } from './file.js';
 
 type Row = readonly string[];
 

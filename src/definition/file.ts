@@ -9,24 +9,16 @@
 import { open } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { StillwireError } from '../errors/index.js';
-import type { NetworkDefinition } from './definition.js';
+import type { NetworkFile } from './definition.js';
 import { FaultList, printable } from './faults.js';
 import { resolveNetwork } from './resolve.js';
 import { MAX_FILE_BYTES, Source } from './source.js';
 import { thisMachine } from './surroundings.js';
 import type { Surroundings } from './surroundings.js';
 
+export type { NetworkFile } from './definition.js';
 export type { Fault } from './faults.js';
-export { describeDefinition } from './describe.js';
 export type { Surroundings } from './surroundings.js';
-
-export interface NetworkFile {
-  /** Absolute path of the file. */
-  readonly path: string;
-  readonly definition: NetworkDefinition;
-  /** Where its checkpoints go, absolute; absent: the usual place. */
-  readonly checkpoints?: string;
-}
 
 export interface NetworkFileOptions {
   /** Where kernels and programs are looked for; this machine unless given. */

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { describeDefinition, parseNetworkFile, readNetworkFile } from '../../src/definition/file.js';
+import { describeDefinition, parseNetworkFile, readNetworkFile } from '../../src/definition/index.js';
 import type { Surroundings } from '../../src/definition/file.js';
 import { deriveMacs } from '../../src/definition/macs.js';
 import { FULL, LAN, parse } from './network-file.fixture.js';
