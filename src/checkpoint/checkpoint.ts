@@ -62,6 +62,8 @@ class Taking {
   readonly #phases: Record<string, number> = {};
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
+  /** To be called in the end, whatever came. */
+  readonly #undo: (() => void)[] = [];
 
   constructor(live: LiveNetwork, options: CheckpointOptions) {
     this.#live = live;
@@ -75,14 +77,7 @@ class Taking {
     const crew = await Crew.assemble(guests);
     const records = await this.#records(crew);
     const draft = await ImageDraft.create(this.#options.directory, this.#options.name);
-    const unwatch = guests.map((guest) =>
-      guest.watch((reason) => {
-        const { name } = guest;
-        this.#abort.abort(
-          new StillwireError('GUEST_DIED', `guest ${name} was lost: ${reason}`, { guest: name }),
-        );
-      }),
-    );
+    for (const guest of guests) this.#undo.push(guest.watch((reason) => this.#lose(guest.name, reason)));
     try {
       return await this.#cut(crew, records, draft);
     } catch (error) {
@@ -90,8 +85,12 @@ class Taking {
       // A guest that died makes whatever was waiting for it fail too; the death is the cause to tell.
       throw this.#abort.signal.aborted ? this.#abort.signal.reason : error;
     } finally {
-      for (const stop of unwatch) stop();
+      for (const undo of this.#undo) undo();
     }
+  }
+
+  #lose(guest: string, reason: string): void {
+    this.#abort.abort(new StillwireError('GUEST_DIED', `guest ${guest} was lost: ${reason}`, { guest }));
   }
 
   async #refuseDisks(guest: Guest): Promise<void> {
@@ -117,6 +116,10 @@ class Taking {
     return Object.fromEntries(await Promise.all(records));
   }
 
+  async #prepare(guest: Guest, file: string): Promise<void> {
+    this.#undo.push(await guest.prepareSave(file));
+  }
+
   #onPhase = (phase: string, ms: number): void => {
     this.#phases[phase] = ms;
     this.#options.onPhase?.(phase, ms);
@@ -135,6 +138,9 @@ class Taking {
     const leased = network.channel(LEASE_MS);
     leased.signal.addEventListener('abort', () => this.#abort.abort(leased.signal.reason));
     const files = new Map(crew.present.map((guest) => [guest, draft.path(stateFile(guest.name))]));
+    await this.#timed('prepare', () =>
+      everyone(crew.present, (guest) => this.#prepare(guest, files.get(guest)!)),
+    );
     let release: Promise<Release | undefined> = Promise.resolve(undefined);
     let endedAt = 0;
     const present = new Set(crew.present.map(({ name }) => name));

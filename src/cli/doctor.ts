@@ -2,6 +2,7 @@
 import { EXIT } from '../errors/index.js';
 import { defineCommand } from './command.js';
 import { examine, type Finding } from './examine.js';
+import type { Paint } from './terminal.js';
 
 export const doctor = defineCommand({
   usage: 'doctor',
@@ -24,10 +25,7 @@ rest only makes something impossible that you may not want.`,
 
 const isObstacle = ({ state, required }: Finding): boolean => state === 'missing' && required;
 
-function describeFinding(
-  finding: Finding,
-  paint: typeof import('./terminal.js').Channel.prototype.paint,
-): string {
+function describeFinding(finding: Finding, paint: Paint): string {
   const { name, state, required, found, next } = finding;
   const color = state === 'ok' ? 'good' : isObstacle(finding) ? 'bad' : 'warn';
   const word = paint(color, state.padEnd(8));

@@ -43,6 +43,7 @@ export async function launchDaemon<J extends Job>(
   try {
     socket.write(`${JSON.stringify(job)}\n`);
     const report = await readyReport(socket, onEvent);
+    if (signal?.aborted === true) throw new StillwireError('INTERRUPTED', 'the start was interrupted');
     if (report !== undefined) return report as ReadyReport<J>; // the report of the job it was given
     throw new StillwireError('INTERNAL', `the daemon ended before it was ready: ${await ended}`);
   } catch (error) {

@@ -7,8 +7,9 @@ import { errorSchema } from './wire.js';
 type Json = Readonly<Record<string, unknown>>;
 
 function schemaOf(schema: z.ZodType, io: 'input' | 'output'): Json {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
-  return rest;
+  const document: Json = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
+  // OpenAPI 3.1 names the dialect once, for the whole document.
+  return Object.fromEntries(Object.entries(document).filter(([key]) => key !== '$schema'));
 }
 
 const content = (type: string, schema: Json): Json => ({ content: { [type]: { schema } } });

@@ -64,10 +64,13 @@ export async function runningNetworks(): Promise<RunningNetwork[]> {
 
 async function kill(records: readonly ProcessRecord[]): Promise<void> {
   for (const record of records) if (isRunning(record)) process.kill(record.pid, 'SIGKILL');
+  const bound = Date.now() + KILL_BOUND_MS;
   for (const record of records) {
-    for (const end = Date.now() + KILL_BOUND_MS; isRunning(record); await delay(10)) {
-      if (Date.now() < end) continue;
-      throw new StillwireError('GUEST_FAILED', `process ${record.pid} does not end`, { pid: record.pid });
+    while (isRunning(record)) {
+      if (Date.now() > bound) {
+        throw new StillwireError('GUEST_FAILED', `process ${record.pid} does not end`, { pid: record.pid });
+      }
+      await delay(10);
     }
   }
 }

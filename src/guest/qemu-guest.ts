@@ -42,11 +42,12 @@ export class QemuGuest implements Guest {
   readonly #prefix: string;
   readonly #hashes: Promise<Readonly<Record<string, string>>>;
 
-  /** @param hashes sha256 by role of the files the guest was started from; a failure is told by {@link identity} */
+  /** @param memory RAM in bytes; @param hashes sha256 by role of the files the guest was started from; a failure is told by {@link identity} */
   constructor(
     name: string,
     process: QemuProcess,
     qmp: QmpClient,
+    memory: number,
     hashes: Promise<Readonly<Record<string, string>>>,
   ) {
     this.name = name;
@@ -54,7 +55,7 @@ export class QemuGuest implements Guest {
     this.ended = process.ended;
     this.#process = process;
     this.#qmp = qmp;
-    this.#saver = new StateSaver(qmp, name);
+    this.#saver = new StateSaver(qmp, name, memory);
     this.#hashes = hashes;
     hashes.catch(() => undefined);
   }
@@ -88,6 +89,10 @@ export class QemuGuest implements Guest {
 
   resume(): Promise<void> {
     return this.#run('cont', 'resuming', true);
+  }
+
+  prepareSave(file: string): Promise<() => void> {
+    return this.#while('preparing to save', () => this.#saver.prepare(file));
   }
 
   save(file: string, signal: AbortSignal): Promise<number> {

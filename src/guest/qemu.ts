@@ -53,7 +53,7 @@ export async function startQemu(options: StartQemuOptions): Promise<Guest> {
     await prepareMigration(qmp);
     if (incoming !== undefined) await loadState(qmp, name, FIRST_FD + options.tapFds.length);
     signal.throwIfAborted();
-    return new QemuGuest(name, process, qmp, hashBootFiles(name, definition));
+    return new QemuGuest(name, process, qmp, definition.memory * 2 ** 20, hashBootFiles(name, definition));
   } catch (error) {
     const about = incoming === undefined ? 'could not be started' : 'could not be loaded';
     const words = (await process.explain(error)).replace(`guest ${name}: `, '');

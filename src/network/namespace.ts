@@ -67,13 +67,17 @@ export async function createVeth(
   await runProgram('ip', 'link', 'set', device, 'up');
 }
 
-/** Puts addresses on a device in the namespace at `path`. */
+/**
+ * Puts addresses on a device in the namespace at `path`, usable at once: an IPv6 address that is still checked for
+ * duplicates (RFC 4862) takes no frame for a second, and those a restore delivers would be lost.
+ */
 export async function addAddresses(
   path: string,
   device: string,
   addresses: readonly string[],
 ): Promise<void> {
   for (const address of addresses) {
-    await runProgram('nsenter', `--net=${path}`, 'ip', 'address', 'add', address, 'dev', device);
+    const unchecked = address.includes(':') ? ['nodad'] : [];
+    await runProgram('nsenter', `--net=${path}`, 'ip', 'address', 'add', address, 'dev', device, ...unchecked);
   }
 }

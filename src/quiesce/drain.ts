@@ -8,9 +8,9 @@
  *
  * `quiet`, the heuristic of the 2013 paper, only waits; it proves nothing.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, Observation } from './channel.js';
 import { judge, type QuiesceMethod } from './evidence.js';
+import { pause } from './pause.js';
 
 export interface DrainBounds {
   /** How long `count` waits for slow guests, milliseconds. */
@@ -39,7 +39,7 @@ export async function drain(
   signal: AbortSignal,
 ): Promise<Observation[]> {
   if (method === 'quiet') {
-    await sleep(bounds.quietMs, undefined, { signal });
+    await pause(bounds.quietMs, signal);
     return channel.observe(epoch);
   }
   await channel.sentinels(epoch);
@@ -49,6 +49,6 @@ export async function drain(
     const seen = await channel.observe(epoch);
     const elapsed = performance.now() - began;
     if (seen.every(isDrained) || elapsed >= bounds.drainMs) return seen;
-    if (elapsed > EAGER_MS) await sleep(1, undefined, { signal });
+    if (elapsed > EAGER_MS) await pause(1, signal);
   }
 }

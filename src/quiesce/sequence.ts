@@ -87,9 +87,11 @@ export async function runSequence<Marked, Saved>(
   };
 
   signal.throwIfAborted();
-  const { epoch, at: heldAt } = await timed('hold', () => channel.hold());
+  const asked = performance.now();
+  const { epoch, at: heldAt } = await channel.hold();
   let stopping = false;
   try {
+    options.onPhase?.('hold', performance.now() - asked); // from here on a failure, even a listener's, is undone
     const drained = await timed('drain', () => drain(channel, epoch, method, bounds, signal));
     if (options.requireProof === true && method === 'quiet') demandProof(combine(method, drained, drained));
     stopping = true;
@@ -99,23 +101,28 @@ export async function runSequence<Marked, Saved>(
     if (options.requireProof === true) demandProof(evidence);
     const marked = await timed('mark', () => channel.mark(epoch));
     const saved = await timed('save', () => save(marked, evidence));
-    if (options.stayHeld === true) return { marked, saved, evidence, heldAt };
     signal.throwIfAborted();
+    if (options.stayHeld === true) return { marked, saved, evidence, heldAt };
     stopping = false;
     await timed('resume', () => participants.resume());
     const { at: releasedAt } = await timed('release', () => channel.release(epoch));
     return { marked, saved, evidence, heldAt, releasedAt };
   } catch (error) {
-    await undo(channel, epoch, stopping ? participants : undefined);
-    throw error;
+    const failedToo = await undo(channel, epoch, stopping ? participants : undefined);
+    if (failedToo === undefined) throw error;
+    const { code, message, details } = StillwireError.from(error);
+    throw new StillwireError(code, `${message}; then resuming failed: ${failedToo.message}`, details, error);
   }
 }
 
-/** Resume first, release whatever happens to that. */
-async function undo(channel: Channel, epoch: number, stopped: Participants | undefined): Promise<void> {
-  try {
-    await stopped?.resume();
-  } finally {
-    await channel.release(epoch).catch(() => undefined); // the hold may have ended already; then traffic flows
-  }
+/** Resume first, release whatever happens to that. What resume threw is returned: it must not hide the first failure. */
+async function undo(
+  channel: Channel,
+  epoch: number,
+  stopped: Participants | undefined,
+): Promise<StillwireError | undefined> {
+  let failure: StillwireError | undefined;
+  await stopped?.resume().catch((error: unknown) => (failure = StillwireError.from(error)));
+  await channel.release(epoch).catch(() => undefined); // the hold may have ended already; then traffic flows
+  return failure;
 }

@@ -8,11 +8,11 @@
  * `quiet`: waits until nothing has arrived for `quietMs`. An arrival starts the wait again, for ten times that at
  * most; then the checkpoint fails.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { StillwireError } from '../errors/index.js';
 import type { Channel, Observation } from './channel.js';
 import type { DrainBounds } from './drain.js';
 import type { QuiesceMethod } from './evidence.js';
+import { pause } from './pause.js';
 
 const SETTLE_MS = 20;
 const QUIET_TRIES = 10;
@@ -66,7 +66,7 @@ async function sweepUntilQuiet(
 ): Promise<Observation[]> {
   let before = arrivals(await sweepOnce(channel, epoch));
   for (let tries = 0; tries < QUIET_TRIES; tries++) {
-    await sleep(quietMs, undefined, { signal });
+    await pause(quietMs, signal);
     const seen = await sweepOnce(channel, epoch);
     const now = arrivals(seen);
     if (now === before) return seen;

@@ -1,6 +1,6 @@
 /** File descriptors: opening, duplicating, polling, locking. */
 import { constants } from 'node:fs';
-import { check, EAGAIN, errno, native, systemError } from './libc.js';
+import { check, EAGAIN, errno, native, nativeAsync, systemError } from './libc.js';
 
 const O_CLOEXEC = 0o2000000;
 const F_DUPFD_CLOEXEC = 1030;
@@ -17,6 +17,13 @@ const cEventfd = native<[number, number]>('int eventfd(unsigned int initial, int
 const cRead = native<[number, Uint8Array, number]>('long read(int fd, void *buffer, size_t count)');
 const cWrite = native<[number, Uint8Array, number]>('long write(int fd, const void *buffer, size_t count)');
 const cFlock = native<[number, number]>('int flock(int fd, int operation)');
+
+const cFallocate = nativeAsync<[number, number, number, number]>(
+  'int fallocate(int fd, int mode, long offset, long length)',
+);
+const cLseek = native<[number, number, number]>('long lseek(int fd, long offset, int whence)');
+const cFtruncate = native<[number, number]>('int ftruncate(int fd, long length)');
+const SEEK_CUR = 1;
 
 /** Opens `path` with close-on-exec. */
 export const openFd = (path: string, flags: number, mode = 0o600): number =>
@@ -53,6 +60,17 @@ const sink = Buffer.alloc(8);
 export const clearEvent = (fd: number): void => {
   if (cRead(fd, sink, 8) < 0 && errno() !== EAGAIN) throw systemError(errno(), 'read', 'eventfd');
 };
+
+/** Reserves room for a file about to be written, on another thread. False when the file system cannot, or has not the room. */
+export const reserve = async (fd: number, bytes: number): Promise<boolean> =>
+  (await cFallocate(fd, 0, 0, bytes)) === 0;
+
+/** Cuts a file off where the last write through this open file ended, be it another process's; its size then. */
+export function cutAtPosition(fd: number): number {
+  const position = check(cLseek(fd, 0, SEEK_CUR), 'lseek', `fd ${fd}`);
+  check(cFtruncate(fd, position), 'ftruncate', `fd ${fd}`);
+  return position;
+}
 
 /** Takes an exclusive lock on an open file; false when another holds it. The lock ends with the descriptor. */
 export function tryLock(fd: number): boolean {

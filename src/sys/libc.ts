@@ -18,6 +18,16 @@ export function native<A extends Argument[]>(prototype: string): (...args: A) =>
   return libc.func(prototype) as (...args: A) => number;
 }
 
+/** As {@link native}, but runs on another thread; resolves with the number. errno is not to be had. */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- only the prototype knows them
+export function nativeAsync<A extends Argument[]>(prototype: string): (...args: A) => Promise<number> {
+  const call = libc.func(prototype) as unknown as { async: (...args: unknown[]) => void };
+  return (...args) =>
+    new Promise((resolve, reject) => {
+      call.async(...args, (error: Error | null, result: number) => (error ? reject(error) : resolve(result)));
+    });
+}
+
 /** errno of the last native call on this thread. */
 export const errno = (): number => koffi.errno();
 

@@ -99,6 +99,19 @@ export function guestCompliance(what: string, kind: GuestKind): void {
       }
     });
 
+    test('a file prepared before is cut to what was written, and may stay unused', async () => {
+      const guest = await start();
+      const unused = await guest.prepareSave(join(directory, 'unused'));
+      unused();
+      const file = join(directory, 'state');
+      const letGo = await guest.prepareSave(file);
+      await guest.stop();
+      expect(await guest.save(file, never)).toBe((await stat(file)).size);
+      letGo();
+      await guest.kill();
+      expect(await (await restart(file)).runState()).toBe('paused');
+    });
+
     test('comes back paused from its state after it was killed, and runs on', async () => {
       const guest = await start();
       await ticking(guest);
@@ -106,6 +119,7 @@ export function guestCompliance(what: string, kind: GuestKind): void {
       const at = await kind.clock(guest);
       const identity = await guest.identity();
       const file = join(directory, 'state');
+      await guest.prepareSave(file);
       await guest.save(file, never);
       await guest.kill();
 

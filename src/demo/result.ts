@@ -1,0 +1,67 @@
+/** What a traffic generator reports: STATUS at any time, RESULT after `finish`. See guest-image/README.md. */
+import { z } from 'zod';
+import { StillwireError } from '../errors/index.js';
+import { GuestConsole, type Patience } from './guest-console.js';
+
+const count = z.int().min(0);
+const known = count.nullable();
+const flow = { peer: z.string(), family: z.literal([4, 6]) };
+
+const schema = z.object({
+  guest: z.string(),
+  complete: z.boolean(),
+  /** What came in from each peer. */
+  udp: z.array(
+    z.object({
+      ...flow,
+      sent: known,
+      received: count,
+      duplicated: count,
+      reordered: count,
+      damaged: count,
+      tooOld: count,
+    }),
+  ),
+  tcp: z.array(z.object({ ...flow, bytes: count, sent: known, intact: z.boolean().nullable() })),
+  /** What went out to each peer. */
+  out: z.array(z.object({ ...flow, datagrams: count, bytes: count, largestGapMs: z.number() })),
+  /** Longest time between two datagrams of any of its flows, by the guest's own monotonic clock. */
+  largestGapMs: z.number(),
+  realRetransmits: z.int(),
+  tcpCounters: z.object({ TCPFastRetrans: count }),
+});
+
+export type GuestResult = z.infer<typeof schema>;
+
+/** @throws StillwireError GUEST_FAILED when it is no report */
+export function parseResult(guest: string, text: string): GuestResult {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    const words = `guest ${guest} reported what is no result: ${text.slice(0, 200)}`;
+    throw new StillwireError('GUEST_FAILED', words, { guest }, error);
+  }
+}
+
+/** Where the guests' traffic stands. */
+export function askStatus(consoles: readonly GuestConsole[], patience: Patience): Promise<GuestResult[]> {
+  return Promise.all(
+    consoles.map(async (each) => parseResult(each.guest, await each.ask('status', 'STATUS', patience))),
+  );
+}
+
+/** Ends the traffic and collects the final figures. All guests are told before any is waited for. */
+export async function finishTraffic(
+  consoles: readonly GuestConsole[],
+  patience: Patience,
+): Promise<GuestResult[]> {
+  await Promise.all(consoles.map((each) => each.type('finish')));
+  return Promise.all(
+    consoles.map(async (each) => parseResult(each.guest, await each.said('RESULT', patience))),
+  );
+}
+
+/** Waits until every flow between the guests has carried data. */
+export async function trafficRuns(consoles: readonly GuestConsole[], patience: Patience): Promise<void> {
+  await Promise.all(consoles.map((each) => each.said('RUNNING', patience)));
+}

@@ -1,0 +1,133 @@
+import { describe, expect, test } from 'vitest';
+import { StillwireError } from '../../src/errors/index.js';
+import { drain, sweep } from '../../src/quiesce/index.js';
+import { observation, ScriptedChannel } from './scripted-channel.js';
+
+const never = new AbortController().signal;
+const bounds = { drainMs: 60, quietMs: 20 };
+const expired = new StillwireError('HOLD_EXPIRED', 'the lease ran out');
+
+async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
+  const began = performance.now();
+  const result = await work();
+  return { ms: performance.now() - began, result };
+}
+
+describe('drain, count', () => {
+  test('ends at once when the rings are empty, after exactly one round of sentinels', async () => {
+    const channel = new ScriptedChannel();
+    const { ms } = await timed(() => drain(channel, 7, 'count', bounds, never));
+    expect(ms).toBeLessThan(20);
+    expect(channel.calls).toEqual(['sentinels', 'observe']);
+  });
+
+  test('waits for a slow guest and reports what was seen last', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = (n) => [observation({ down: { ringEmpty: n >= 12 } })];
+    const { result } = await timed(() => drain(channel, 7, 'count', bounds, never));
+    expect(result[0]!.down.ringEmpty).toBe(true);
+    expect(channel.order).toEqual(['sentinels']);
+  });
+
+  test.each([
+    ['an unready guest', observation({ down: { ringEmpty: false } })],
+    ['a guest with no room for a sentinel', observation({ down: { sentinelSent: false } })],
+    ['a qdisc that does not empty', observation({ down: { sendQueueBytes: 10 } })],
+  ])('%s costs the bound and no more, and no more than a wait per millisecond', async (_name, seen) => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation(), seen];
+    const { ms } = await timed(() => drain(channel, 7, 'count', bounds, never));
+    expect(ms).toBeGreaterThanOrEqual(59);
+    expect(ms).toBeLessThan(160);
+    const late = channel.observedAt.filter((at) => at > channel.observedAt[0]! + 10);
+    expect(late.length).toBeLessThan(60);
+  });
+
+  test('traffic still coming up is none of its business', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ up: { deviceFrames: 9, queueEmpty: false, socketDrops: 3 } })];
+    const { ms } = await timed(() => drain(channel, 7, 'count', bounds, never));
+    expect(ms).toBeLessThan(30);
+  });
+
+  test('an external port and a network without ports are drained', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = (n) => (n === 0 ? [observation({ kind: 'external', down: { sentinelSent: false } })] : []);
+    expect((await timed(() => drain(channel, 7, 'count', bounds, never))).ms).toBeLessThan(30);
+  });
+});
+
+describe('sweep, count', () => {
+  test('asks again until the sums meet', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = (n) => [observation({ up: { deviceFrames: n < 3 ? 4 : 5 } })];
+    const seen = await sweep(channel, 7, 'count', bounds, never);
+    expect(seen[0]!.up.deviceFrames).toBe(5);
+    expect(channel.calls).toEqual(Array.from({ length: 4 }, () => ['sweep', 'observe']).flat());
+  });
+
+  test('gives up soon, with what it saw, when they never do', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ up: { deviceFrames: 6 } })];
+    const { ms, result } = await timed(() => sweep(channel, 7, 'count', bounds, never));
+    expect(ms).toBeLessThan(120);
+    expect(result[0]!.up.deviceFrames).toBe(6);
+  });
+
+  test('known losses and external traffic do not make it wait', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [
+      observation({ up: { deviceFrames: 7, socketDrops: 2 } }),
+      observation({ kind: 'external', up: { queueEmpty: false } }),
+    ];
+    expect((await timed(() => sweep(channel, 7, 'count', bounds, never))).ms).toBeLessThan(15);
+  });
+});
+
+describe('quiet', () => {
+  test('waits before the stop, sends no sentinels', async () => {
+    const channel = new ScriptedChannel();
+    const { ms } = await timed(() => drain(channel, 7, 'quiet', bounds, never));
+    expect(ms).toBeGreaterThanOrEqual(19);
+    expect(channel.order).toEqual([]);
+  });
+
+  test('an arrival starts the wait again', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = (n) => [observation({ up: { receivedFrames: Math.min(n, 3) } })];
+    const { ms } = await timed(() => sweep(channel, 7, 'quiet', bounds, never));
+    expect(channel.observedAt).toHaveLength(5); // 0, 1, 2, 3, 3
+    expect(ms).toBeGreaterThanOrEqual(4 * 19);
+  });
+
+  test('arrivals without end are given up after ten waits', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = (n) => [observation({ up: { receivedFrames: n } })];
+    const began = performance.now();
+    await expect(sweep(channel, 7, 'quiet', bounds, never)).rejects.toMatchObject({ code: 'NOT_QUIET', exitCode: 6 });
+    expect(performance.now() - began).toBeGreaterThanOrEqual(190);
+    expect(performance.now() - began).toBeLessThan(400);
+  });
+
+  test('arrivals on an external port are not waited for', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = (n) => [observation({ kind: 'external', up: { receivedFrames: n } }), observation()];
+    await sweep(channel, 7, 'quiet', bounds, never);
+    expect(channel.observedAt).toHaveLength(2);
+  });
+});
+
+test.each([
+  ['drain count', (signal: AbortSignal, channel: ScriptedChannel) => drain(channel, 7, 'count', bounds, signal)],
+  ['drain quiet', (signal: AbortSignal, channel: ScriptedChannel) => drain(channel, 7, 'quiet', bounds, signal)],
+  ['sweep quiet', (signal: AbortSignal, channel: ScriptedChannel) => sweep(channel, 7, 'quiet', bounds, signal)],
+  ['sweep count', (signal: AbortSignal, channel: ScriptedChannel) => sweep(channel, 7, 'count', bounds, signal)],
+])('%s: the end of the lease ends it, with the reason', async (_name, work) => {
+  const channel = new ScriptedChannel();
+  channel.observes = (n) => [observation({ down: { ringEmpty: false }, up: { receivedFrames: n, deviceFrames: -1 } })];
+  const lease = new AbortController();
+  setTimeout(() => lease.abort(expired), 12);
+  const began = performance.now();
+  await expect(work(lease.signal, channel)).rejects.toBe(expired);
+  expect(performance.now() - began).toBeLessThan(50);
+});

@@ -1,0 +1,64 @@
+/** A Channel that does what it is told and writes down what was asked of it. */
+import type { Channel, Observation } from '../../src/quiesce/index.js';
+
+export const observation = (over: {
+  port?: string;
+  kind?: Observation['kind'];
+  down?: Partial<Observation['down']>;
+  up?: Partial<Observation['up']>;
+} = {}): Observation => ({
+  port: over.port ?? 'vm/nic0',
+  kind: over.kind ?? 'tap',
+  down: { sentinelSent: true, ringEmpty: true, sendQueueBytes: 0, droppedSinceHold: 0, ...over.down },
+  up: { deviceFrames: 5, receivedFrames: 5, socketDrops: 0, queueEmpty: true, ...over.up },
+});
+
+export class ScriptedChannel implements Channel<string> {
+  readonly calls: string[] = [];
+  /** Steps that fail, by name. */
+  readonly failing = new Map<string, Error>();
+  /** What is seen at the n-th observation, from 0. */
+  observes: (n: number) => Observation[] = () => [observation()];
+  readonly observedAt: number[] = [];
+
+  #do(step: string, epoch?: number): void {
+    this.calls.push(step);
+    if (epoch !== undefined && epoch !== 7) throw new Error(`${step} with epoch ${epoch}`);
+    const failure = this.failing.get(step);
+    if (failure !== undefined) throw failure;
+  }
+
+  async hold(): Promise<{ epoch: number; at: number }> {
+    await Promise.resolve(this.#do('hold'));
+    return { epoch: 7, at: 100 };
+  }
+
+  async sentinels(epoch: number): Promise<void> {
+    await Promise.resolve(this.#do('sentinels', epoch));
+  }
+
+  async sweep(epoch: number): Promise<void> {
+    await Promise.resolve(this.#do('sweep', epoch));
+  }
+
+  async observe(epoch: number): Promise<Observation[]> {
+    this.observedAt.push(performance.now());
+    await Promise.resolve(this.#do('observe', epoch));
+    return this.observes(this.observedAt.length - 1);
+  }
+
+  async mark(epoch: number): Promise<string> {
+    await Promise.resolve(this.#do('mark', epoch));
+    return 'the mark';
+  }
+
+  async release(epoch: number): Promise<{ at: number }> {
+    await Promise.resolve(this.#do('release', epoch));
+    return { at: 200 };
+  }
+
+  /** The calls without observations, of which there may be any number. */
+  get order(): string[] {
+    return this.calls.filter((call) => call !== 'observe');
+  }
+}
