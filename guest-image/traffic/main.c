@@ -27,63 +27,15 @@
  */
 #include "traffic.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
-bool running;
-uint64_t finishing_at;
 static bool reported;
-static int epoll_fd;
-
-uint64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-void die(const char *what) {
-  fprintf(stderr, "traffic: %s: %s\n", what, strerror(errno));
-  exit(2);
-}
-
-static void control_epoll(int operation, struct source *source, uint32_t events) {
-  struct epoll_event event = {.events = events, .data.ptr = source};
-  if (epoll_ctl(epoll_fd, operation, source->fd, &event) < 0) die("epoll_ctl");
-}
-void watch(struct source *source, uint32_t events) { control_epoll(EPOLL_CTL_ADD, source, events); }
-void rewatch(struct source *source, uint32_t events) { control_epoll(EPOLL_CTL_MOD, source, events); }
-void unwatch(struct source *source) {
-  control_epoll(EPOLL_CTL_DEL, source, 0);
-  close(source->fd);
-  source->fd = -1;
-}
-
-/* One dual-stack socket serves both families: an IPv4 sender appears as ::ffff:a.b.c.d. */
-int listen_on(uint16_t port, int type) {
-  int fd = socket(AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), off = 0, on = 1;
-  struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-  if (fd < 0) die("socket");
-  setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(fd, (struct sockaddr *)&any, sizeof any) < 0) die("bind");
-  if (type == SOCK_STREAM && listen(fd, 128) < 0) die("listen");
-  return fd;
-}
-
-struct flow *find_flow(const char *peer, size_t length, int family) {
-  for (int i = 0; i < flow_count; i++)
-    if (flows[i].family == family && strlen(flows[i].peer) == length && memcmp(flows[i].peer, peer, length) == 0)
-      return &flows[i];
-  return NULL;
-}
 
 /* Flows are up when each has carried data, both ways: from now on the TCP counters count. */
 static void notice_running(void) {
@@ -142,7 +94,7 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   parse_options(argc, argv);
   console_fork(); /* before any descriptor that the child must not hold */
-  if ((epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll");
+  loop_start();
   console_start(on_line);
   udp_start();
   stream_start();
@@ -151,12 +103,5 @@ int main(int argc, char **argv) {
   struct itimerspec every = {{0, TICK_NS}, {0, TICK_NS}};
   if (timer.fd < 0 || timerfd_settime(timer.fd, 0, &every, NULL) < 0) die("timer");
   watch(&timer, EPOLLIN);
-  for (;;) {
-    struct epoll_event events[64];
-    int count = epoll_wait(epoll_fd, events, 64, -1);
-    for (int i = 0; i < count; i++) {
-      struct source *source = events[i].data.ptr;
-      if (source->fd >= 0) source->handle(source, events[i].events);
-    }
-  }
+  for (;;) loop_turn();
 }

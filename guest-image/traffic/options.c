@@ -11,6 +11,8 @@ struct options options = {
     .udp_rate = 500, .udp_min = 64, .udp_max = 1200, .tcp = true, .tcp_rate = 1000000, .finish_timeout_ns = 60000000000};
 struct flow flows[FLOWS_MAX + 1]; /* the last is a place to fail in */
 int flow_count;
+bool running;
+uint64_t finishing_at;
 
 static uint64_t seed_of(const char *sender, const char *receiver, int family) {
   uint64_t seed = HASH_START;
@@ -94,4 +96,11 @@ void parse_options(int argc, char **argv) {
     exit(2);
   }
   parse_peers(peers);
+}
+
+struct flow *find_flow(const char *peer, size_t length, int family) {
+  for (int i = 0; i < flow_count; i++)
+    if (flows[i].family == family && strlen(flows[i].peer) == length && memcmp(flows[i].peer, peer, length) == 0)
+      return &flows[i];
+  return NULL;
 }

@@ -99,13 +99,15 @@ extern uint64_t finishing_at; /* when `finish` was read; 0: not yet */
 
 /* options.c */
 void parse_options(int argc, char **argv);
+struct flow *find_flow(const char *peer, size_t length, int family);
 
-/* main.c */
+/* loop.c */
+void loop_start(void);
+void loop_turn(void); /* waits for something to handle, and handles it */
 uint64_t now_ns(void);
 void watch(struct source *source, uint32_t events);
 void rewatch(struct source *source, uint32_t events);
 void unwatch(struct source *source); /* closes its descriptor */
-struct flow *find_flow(const char *peer, size_t length, int family);
 void die(const char *what) __attribute__((noreturn));
 int listen_on(uint16_t port, int type);
 

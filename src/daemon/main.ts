@@ -40,10 +40,12 @@ async function main(): Promise<void> {
   });
 }
 
+let code = 0;
 try {
   await main();
 } catch (error) {
   await tell({ event: 'failed', error: StillwireError.from(error).toJSON() });
-  process.exitCode = 1;
+  code = 1;
 }
-launcher.destroy();
+// Nothing that is still waited for somewhere may keep a daemon whose network is gone.
+process.exit(code);

@@ -23,7 +23,7 @@ export interface HoldOptions {
   readonly signal?: AbortSignal;
 }
 
-/** `expired` when the lease ran out or a queue ran over. */
+/** `expired` when the lease ran out, a queue ran over or the network was closed. */
 export type HoldState = 'held' | 'released' | 'expired';
 
 export const DEFAULT_LEASE_MS = 5000;
@@ -142,6 +142,17 @@ export class Hold {
     if (this.#state !== 'held') return;
     this.#state = 'released';
     await this.#release();
+  }
+
+  /**
+   * Ends the hold because the network ends. Nothing is delivered: in a marked or restored hold the frames belong to
+   * an image, and a machine that is only stopped would take them now and once more after the restore.
+   */
+  abandon(): void {
+    if (this.#state !== 'held') return;
+    this.#state = 'expired';
+    this.#parts.channel.forget();
+    this.#parts.onEnd();
   }
 
   /** Puts saved frames and stations back into the held network. @throws StillwireError HOLD_EXPIRED */

@@ -41,11 +41,12 @@ export class LeasedChannel implements Channel<MarkAnswer> {
 
   readonly #lose = (error: StillwireError): void => {
     if (this.#lost.signal.aborted) return;
-    this.#forget();
+    this.forget();
     this.#lost.abort(error);
   };
 
-  #forget(): void {
+  /** Ends the lease and nothing else: for a network that ends with its hold. */
+  forget(): void {
     clearTimeout(this.#timer);
     this.#switch.off('overflow', this.#onOverflow);
     this.#switch.off('failed', this.#lose);
@@ -67,7 +68,7 @@ export class LeasedChannel implements Channel<MarkAnswer> {
       this.renew();
       return answer;
     } catch (error) {
-      this.#forget();
+      this.forget();
       throw error;
     }
   }
@@ -89,7 +90,7 @@ export class LeasedChannel implements Channel<MarkAnswer> {
   }
 
   release(epoch: number): Promise<{ at: number }> {
-    this.#forget();
+    this.forget();
     return this.#switch.call('release', { epoch });
   }
 }

@@ -162,11 +162,14 @@ export class Network extends EventEmitter<NetworkEvents> {
     }
   }
 
-  /** Ends a hold that lasts, removes ports, switch and namespace. Idempotent. */
+  /**
+   * Removes ports, switch and namespace; what a hold still keeps is not delivered (release it before, or have it in an
+   * image). Idempotent.
+   */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#hold?.release();
+    this.#hold?.abandon();
     await this.#switch.close();
     await deleteNamespace(this.namespace);
   }

@@ -71,6 +71,10 @@ export class PortOpener {
     return new ExternalPort({ id, device, memory: this.#memory, receiver: this.#receiver });
   }
 
+  close(): void {
+    this.#statistics.close();
+  }
+
   /** Runs `work` in another namespace and comes back, whatever happens. */
   #elsewhere<T>(path: string, work: () => T): T {
     enterNamespace(path);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { StartEvent } from '../../src/daemon/index.js';
 import type { NetworkDefinition } from '../../src/definition/index.js';
 
 // From the build: a worker thread and a daemon's process need files that Node can run.
@@ -63,6 +64,7 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   }
 }
 
+/** No directory, lock, socket, namespace or device. */
 function expectNothing(): void {
   expect(existsSync(run) ? readdirSync(run) : []).toEqual([]);
   expect(namespaces()).not.toContain('stillwire-swtd');
@@ -90,7 +92,8 @@ afterAll(() => {
 describe('a running daemon', () => {
   it('answers on a socket of its group, and refuses a second of its name', async () => {
     const steps: string[] = [];
-    const report = await launchDaemon(up, { onEvent: (event) => steps.push(event.event) });
+    const onEvent = ({ event }: StartEvent): void => void steps.push(event);
+    const report = await launchDaemon(up, { onEvent });
     expect(report).toMatchObject({ network: NETWORK, held: false, guests: [] });
     expect(steps).toContain('progress');
     expect(statSync(run).mode & 0o777).toBe(0o755);
@@ -161,21 +164,26 @@ describe('a running daemon', () => {
     watching.abort();
     await capture;
     // The place is free again.
-    const third = client.capture(AbortSignal.timeout(5_000));
-    await until(async () => (await code(third.next())) === 'no error');
-    await third.return(undefined);
+    await until(async () => {
+      const another = client.capture(AbortSignal.timeout(5_000));
+      const first = await code(another.next());
+      await another.return(undefined);
+      return first === 'no error';
+    });
   });
 });
 
 describe('checkpoints', () => {
   it('end the daemon with kill; the image restarts under another name', async () => {
     await launchDaemon(up);
+    const pid = daemonPid();
     const client = await DaemonClient.connect();
     const phases: string[] = [];
     const report = await client.checkpoint({ name: 'k', kill: true }, ({ phase }) => phases.push(phase));
     expect(report).toMatchObject({ name: 'k', proven: true, killed: true });
     expect(phases).toContain('commit');
     expectNothing();
+    await until(() => !existsSync(`/proc/${pid}`));
 
     const restarted = await launchDaemon({ kind: 'restart', directory: report.path, as: 'swtd-copy' });
     expect(restarted).toMatchObject({ name: 'k', network: 'swtd-copy', guests: [] });

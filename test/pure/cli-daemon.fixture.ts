@@ -72,7 +72,13 @@ export interface Behaviour {
 /** The room and, in order, what was asked of it. */
 export function fakeDaemon({ running, leaseMs = 5000, client = {}, failure }: Behaviour = {}) {
   const asked: unknown[][] = [];
-  const note = (...call: unknown[]): void => void asked.push(call);
+  const note = (...call: unknown[]): void => {
+    asked.push(call);
+  };
+  const later = (...call: unknown[]): Promise<void> => {
+    note(...call);
+    return Promise.resolve();
+  };
   const start = <J extends Job>(job: J, onEvent?: (event: StartEvent) => void): ReadyReport<J> => {
     note('start', job);
     onEvent?.({ event: 'phase', phase: 'load', ms: 12 });
@@ -92,7 +98,7 @@ export function fakeDaemon({ running, leaseMs = 5000, client = {}, failure }: Be
       note('hold', ask);
       return Promise.resolve({ token: 'the-token', method: 'count' as const, leaseMs, drainMs: 0.7 });
     },
-    renew: (token, ms) => Promise.resolve(note('renew', token, ms)),
+    renew: (token, ms) => later('renew', token, ms),
     mark: (token, name) => {
       note('mark', token, name);
       return Promise.resolve(checkpointReport);
@@ -101,7 +107,7 @@ export function fakeDaemon({ running, leaseMs = 5000, client = {}, failure }: Be
       note('release', token);
       return Promise.resolve({ heldMs: 50, releaseMs: null });
     },
-    down: () => Promise.resolve(note('down')),
+    down: () => later('down'),
   };
   const room = {
     DaemonClient: {
@@ -111,7 +117,7 @@ export function fakeDaemon({ running, leaseMs = 5000, client = {}, failure }: Be
       },
     },
     runningNetworks: () => Promise.resolve(running ?? [{ network: 'lab', state: 'running' }]),
-    removeStale: (network: string) => Promise.resolve(note('removeStale', network)),
+    removeStale: (network: string) => later('removeStale', network),
     launchDaemon: async (job: Job, { onEvent }: { onEvent?: (event: StartEvent) => void }) =>
       Promise.resolve().then(() => start(job, onEvent)),
     runDaemon: async (job: Job, hooks: Parameters<Daemon['runDaemon']>[1] = {}) => {

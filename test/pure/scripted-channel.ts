@@ -1,4 +1,5 @@
 /** A Channel that does what it is told and writes down what was asked of it. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Channel, Observation } from '../../src/quiesce/index.js';
 
 export const observation = (over: {
@@ -43,7 +44,8 @@ export class ScriptedChannel implements Channel<string> {
 
   async observe(epoch: number): Promise<Observation[]> {
     this.observedAt.push(performance.now());
-    await Promise.resolve(this.#do('observe', epoch));
+    await nextTurn(); // as an answer from another thread would take
+    this.#do('observe', epoch);
     return this.observes(this.observedAt.length - 1);
   }
 
