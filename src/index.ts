@@ -86,8 +86,9 @@ export function define(network: Readonly<Record<string, unknown>>): NetworkDefin
 export const open = (definition: NetworkDefinition): Promise<Network> => Network.open(definition);
 
 /**
- * Writes a mark as an image. Ask for it after the release: it takes as long as the disk does.
- * @throws StillwireError NAME_INVALID, CHECKPOINT_EXISTS, DIRECTORY_UNSAFE, COMMIT_FAILED
+ * Writes a mark as an image. It takes as long as the disk does: ask for it after the release, or under a lease that is
+ * long enough before {@link Network.close}. A mark whose hold was lost cannot be saved.
+ * @throws StillwireError HOLD_EXPIRED, HOLD_OVERFLOW, NAME_INVALID, CHECKPOINT_EXISTS, DIRECTORY_UNSAFE, COMMIT_FAILED
  */
 export const save = (
   network: Network,

@@ -2,7 +2,14 @@
 /** Checks the list of files that `npm pack --json` wrote: what is needed, and nothing else. */
 import { readFileSync } from 'node:fs';
 
-const NEEDED = ['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'dist/cli/main.js'];
+const NEEDED = [
+  'package.json',
+  'README.md',
+  'LICENSE',
+  'dist/index.js',
+  'dist/index.d.ts',
+  'dist/cli/main.js',
+];
 const ALLOWED = /^(?:package\.json|README\.md|LICENSE|dist\/.+\.(?:js|js\.map|d\.ts)|systemd\/[^/]+)$/;
 
 /** @type {[{ files: { path: string }[], size: number }]} */

@@ -7,7 +7,8 @@
 const LEAST_PER_SECOND = 500;
 
 /** @param {readonly (string | number)[]} cells */
-const row = (cells) => cells.map((cell, i) => (i === 0 ? String(cell).padEnd(14) : String(cell).padStart(11))).join('');
+const row = (cells) =>
+  cells.map((cell, i) => (i === 0 ? String(cell).padEnd(14) : String(cell).padStart(11))).join('');
 
 /** @param {readonly Account[]} accounts @returns {{ table: string, sound: boolean }} */
 export function judge(accounts) {
@@ -28,7 +29,9 @@ export function judge(accounts) {
   for (const { name, report } of accounts) {
     const { perSecond, largestGapMs, errors } = report;
     const gap = Math.round(largestGapMs);
-    lines.push(`${name} sent ${Math.round(perSecond)} datagrams a second to each peer; largest gap ${gap} ms`);
+    lines.push(
+      `${name} sent ${Math.round(perSecond)} datagrams a second to each peer; largest gap ${gap} ms`,
+    );
     lines.push(...new Set(errors.map((error) => `${name}: ${error}`)));
   }
   const clean = total.lost + total.duplicated + total.reordered === 0;

@@ -1,4 +1,5 @@
 // @ts-check
+/* global AbortController, AbortSignal */
 /**
  * A "machine" that is none of Stillwire's: a process in a network namespace. It is saved by being stopped: SIGSTOP
  * leaves its memory, its sockets and their buffers where they are.
@@ -110,7 +111,19 @@ export class Machine {
     const { namespace } = this;
     await ip('-n', namespace, 'address', 'add', `${group}/32`, 'dev', 'eth0', 'autojoin');
     for (const { address, mac } of neighbours) {
-      await ip('-n', namespace, 'neighbour', 'replace', address, 'lladdr', mac, 'dev', 'eth0', 'nud', 'permanent');
+      await ip(
+        '-n',
+        namespace,
+        'neighbour',
+        'replace',
+        address,
+        'lladdr',
+        mac,
+        'dev',
+        'eth0',
+        'nud',
+        'permanent',
+      );
     }
   }
 

@@ -15,7 +15,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { define, describeFrame, open, openImage, restore, save, StillwireError, verifyImage } from 'stillwire';
+import {
+  define,
+  describeFrame,
+  open,
+  openImage,
+  restore,
+  save,
+  StillwireError,
+  verifyImage,
+} from 'stillwire';
 import { ip, Machine } from './machine.mjs';
 import { judge } from './judgement.mjs';
 
@@ -24,12 +33,12 @@ const forgetFrames = process.argv.includes('--forget-frames');
 const run = process.env.STILLWIRE_RUN ?? String(process.pid);
 const GROUP = '239.77.0.1';
 const BROADCAST = '10.77.0.255';
-/** For how long the machines go on sending into a network that is held already. */
-const SEND_INTO_HOLD_MS = 20;
-const FEWEST_IN_FLIGHT = 10;
+/** Frames that each machine is to have sent into the held network before it is stopped. */
+const FEWEST_IN_FLIGHT = 20;
 
 const say = (/** @type {string} */ words) => console.log(words);
-const everyone = (/** @type {(machine: Machine) => Promise<unknown>} */ work) => Promise.all(machines.map(work));
+const everyone = (/** @type {(machine: Machine) => Promise<unknown>} */ work) =>
+  Promise.all(machines.map(work));
 
 const machines = ['ann', 'bob', 'cat'].map((name, i) => {
   const number = i + 1;
@@ -61,31 +70,48 @@ function neighboursOf(machine) {
 const furnish = () => everyone((machine) => machine.furnish(GROUP, neighboursOf(machine)));
 const devices = () => Promise.all(machines.map((machine) => machine.device()));
 
+/** Frames that have come in from each machine. @param {import('stillwire').Network} network */
+const receivedFrom = async (network) => (await network.ledger()).ports.map(({ ingress }) => ingress.received);
+
 /** Hold, and stop everybody a little later, in mid-flow. @param {import('stillwire').Network} network */
 async function stopInMidFlow(network) {
   const hold = await network.hold({ leaseMs: 20_000 });
-  await sleep(SEND_INTO_HOLD_MS);
+  const atHold = await receivedFrom(network);
+  const isEnough = (/** @type {number} */ count, /** @type {number} */ i) =>
+    count - (atHold[i] ?? 0) >= FEWEST_IN_FLIGHT;
+  while (!(await receivedFrom(network)).every(isEnough)) await sleep(1);
   await everyone((machine) => machine.stop());
   const mark = await hold.mark();
   return { hold, mark };
 }
 
 /** Looks into an image as anybody can who finds it. @param {import('stillwire').ImageReport} report */
-async function examine({ path, name }) {
+async function examine({ path, name, ports }) {
   const { faults, proven, inFlightFrames } = await verifyImage(path);
   assert.deepEqual(faults, [], `image ${name} is sound`);
-  assert.equal(proven, true, `the cut of ${name} is proven`);
+  assert.deepEqual(
+    ports.filter((port) => !port.proven),
+    [],
+    'nothing speaks against the cut',
+  );
+  assert.equal(proven, true, 'nor does it when the evidence is judged again');
   const frames = await (await openImage(path)).frames();
   assert.equal(frames.length, inFlightFrames);
-  for (const { station, name: sender } of machines) {
-    const own = frames.filter(({ ingress }) => ingress === sender).length;
-    assert(own >= FEWEST_IN_FLIGHT, `only ${own} frames of ${sender} (${station.address4}) were in flight`);
+  for (const machine of machines) {
+    const own = frames.filter(({ ingress }) => ingress === machine.name).length;
+    assert(own >= FEWEST_IN_FLIGHT, `only ${own} frames of ${machine.name} were in flight`);
   }
-  say(`  image ${name}: sound, cut proven, ${frames.length} frames in flight, among them`);
-  for (const { ingress, destinations, bytes, vnet } of frames.slice(0, 4)) {
-    say(`    ${ingress} → ${destinations.join(', ')}: ${describeFrame(bytes, vnet)}`);
+  say(`  image ${name}: sound, cut proven, ${frames.length} frames in flight, such as`);
+  const samples = new Map(
+    frames.filter(({ ingress }) => ingress === 'ann').map((frame) => [addressesOf(frame), frame]),
+  );
+  for (const { destinations, bytes, vnet } of samples.values()) {
+    say(`    to ${destinations.join(', ')}: ${describeFrame(bytes, vnet)}`);
   }
 }
+
+/** MAC addresses and EtherType, as a key. @param {import('stillwire').InflightFrame} frame */
+const addressesOf = ({ bytes }) => Buffer.from(bytes.subarray(0, 14)).toString('hex');
 
 /** @param {import('stillwire').Network} network @param {string} directory */
 async function inPlace(network, directory) {
@@ -110,10 +136,10 @@ async function destroyed(network, directory) {
   await examine(report);
 
   if (forgetFrames) {
-    const empty = await open(definition);
+    live = await open(definition);
     await furnish();
     await everyone((machine) => machine.resume());
-    return empty;
+    return live;
   }
   const restored = await restore({ directory: report.path });
   live = restored.network;
@@ -123,29 +149,40 @@ async function destroyed(network, directory) {
   await everyone((machine) => machine.resume());
   await restored.hold.release();
   say(`restored: same MACs and addresses, ${report.inFlightFrames} frames put back`);
-  return restored.network;
+  return live;
 }
 
 /** A device as the definition alone gives it. @param {Awaited<ReturnType<Machine['device']>>} device */
 const withoutGroup = (device) =>
-  device && { ...device, addresses: device.addresses.filter((/** @type {string} */ own) => own !== `${GROUP}/32`) };
+  device && {
+    ...device,
+    addresses: device.addresses.filter((/** @type {string} */ own) => own !== `${GROUP}/32`),
+  };
 
 const receivedSoFar = async () => {
   const reports = await Promise.all(machines.map((machine) => machine.ask('report')));
   return reports.map(({ received }) => received.reduce((sum, { distinct }) => sum + distinct, 0));
 };
 
-/** @param {import('stillwire').Network} network */
-async function leaseRunsOut(network) {
+/** @param {import('stillwire').Network} network @param {string} directory */
+async function leaseRunsOut(network, directory) {
   const hold = await network.hold({ leaseMs: 150 });
+  const mark = await hold.mark();
   await sleep(300);
-  await assert.rejects(hold.mark(), (error) => error instanceof StillwireError && error.code === 'HOLD_EXPIRED');
+  await assert.rejects(hold.mark(), hasExpired);
+  await assert.rejects(save(network, mark, { name: 'too-late', directory }), hasExpired);
   const before = await receivedSoFar();
   await sleep(300);
   const after = await receivedSoFar();
-  assert(after.every((count, i) => count > (before[i] ?? 0)), 'traffic flows again');
-  say('a lease that ran out: mark was refused with HOLD_EXPIRED, and traffic flows');
+  assert(
+    after.every((count, i) => count > (before[i] ?? 0)),
+    'traffic flows again',
+  );
+  say('a lease that ran out: mark and save were refused with HOLD_EXPIRED, and traffic flows');
 }
+
+/** @param {unknown} error */
+const hasExpired = (error) => error instanceof StillwireError && error.code === 'HOLD_EXPIRED';
 
 /** Ends the exchange: nobody sends any more, and what is on its way arrives. */
 async function finish() {
@@ -157,11 +194,12 @@ async function finish() {
     if (String(now) !== String(before)) calm = -1;
     before = now;
   }
-  return Promise.all(machines.map(async ({ name, station, ...machine }, i) => {
-    const report = await machines[i]?.ask('report');
-    assert(report !== undefined, machine.namespace);
-    return { name, number: station.number, report };
-  }));
+  return Promise.all(
+    machines.map(async (machine) => {
+      const { name, station } = machine;
+      return { name, number: station.number, report: await machine.ask('report') };
+    }),
+  );
 }
 
 /** @type {import('stillwire').Network | undefined} */
@@ -189,9 +227,9 @@ try {
   await sleep(1500);
   await inPlace(live, directory);
   await sleep(1500);
-  live = await destroyed(live, directory);
+  const restored = await destroyed(live, directory);
   await sleep(1500);
-  await leaseRunsOut(live);
+  await leaseRunsOut(restored, directory);
   await sleep(500);
   const { table, sound } = judge(await finish());
   say(table);

@@ -85,8 +85,12 @@ class Taking {
       // A guest that died makes whatever was waiting for it fail too; the death is the cause to tell.
       throw this.#abort.signal.aborted ? this.#abort.signal.reason : error;
     } finally {
-      for (const undo of this.#undo) undo();
+      this.#letGo();
     }
+  }
+
+  #letGo(): void {
+    for (const undo of this.#undo.splice(0)) undo();
   }
 
   #lose(guest: string, reason: string): void {
@@ -164,6 +168,7 @@ class Taking {
         const image = await this.#timed('commit', () =>
           writeImage(draft, { definition, mark, guests, measured }),
         );
+        this.#letGo(); // from here on their end is ours, and no loss
         await crew.kill();
         endedAt = monotonicMs();
         return { mark, image };

@@ -1,19 +1,24 @@
 /** An image without guests, for those who save the machines themselves. */
-import { ImageDraft } from '../image/index.js';
+import { ImageDraft, removeCheckpoint } from '../image/index.js';
 import type { Mark } from '../network/index.js';
 import type { NetworkDefinition } from '../definition/index.js';
 import { portReports, type ImageReport } from './report.js';
 import { writeImage } from './write-image.js';
 
-/** @throws StillwireError NAME_INVALID, CHECKPOINT_EXISTS, DIRECTORY_UNSAFE, COMMIT_FAILED */
+/** @throws StillwireError HOLD_EXPIRED, HOLD_OVERFLOW when the mark's hold was lost; NAME_INVALID, CHECKPOINT_EXISTS, DIRECTORY_UNSAFE, COMMIT_FAILED */
 export async function saveMark(
   definition: NetworkDefinition,
   mark: Mark,
   { name, directory }: { readonly name: string; readonly directory: string },
 ): Promise<ImageReport> {
+  mark.lost.throwIfAborted();
   const draft = await ImageDraft.create(directory, name);
   try {
     const image = await writeImage(draft, { definition, mark, guests: {}, measured: { phases: {} } });
+    if (mark.lost.aborted) {
+      await removeCheckpoint(image.path);
+      mark.lost.throwIfAborted();
+    }
     return {
       name,
       path: image.path,

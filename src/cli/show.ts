@@ -13,6 +13,9 @@ function describeHead(manifest: Manifest, path: string): string {
   const { takenAt, stillwireVersion, method, proven, pauseMs, skewMs, inFlightFrames, files } = manifest;
   const resumed = skewMs?.resume === undefined ? '' : `, resumes ${milliseconds(skewMs.resume)} apart`;
   const skew = skewMs && `stops ${milliseconds(skewMs.stop)} apart${resumed}`;
+  const phases = Object.entries(manifest.phases)
+    .map(([name, ms]) => `${name} ${milliseconds(ms)}`)
+    .join(', ');
   return facts([
     ['taken', `${instant(takenAt)} by Stillwire ${stillwireVersion}`],
     ['path', path],
@@ -20,12 +23,7 @@ function describeHead(manifest: Manifest, path: string): string {
     ['in flight', counted(inFlightFrames, 'frame')],
     ['pause', pauseMs === undefined ? undefined : milliseconds(pauseMs)],
     ['skew', skew],
-    [
-      'phases',
-      Object.entries(manifest.phases)
-        .map(([name, ms]) => `${name} ${milliseconds(ms)}`)
-        .join(', '),
-    ],
+    ['phases', phases === '' ? undefined : phases],
     [
       'size',
       `${bytes(files.reduce((sum, file) => sum + file.bytes, 0))} in ${counted(files.length, 'file')}`,

@@ -13,10 +13,11 @@ export async function readBody(request: IncomingMessage, { body }: JsonRoute): P
   let length = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     length += chunk.length;
-    if (length > MAX_BODY_BYTES) {
-      throw new StillwireError('USAGE', `the body is longer than ${MAX_BODY_BYTES} bytes`);
-    }
-    chunks.push(chunk);
+    if (length <= MAX_BODY_BYTES) chunks.push(chunk);
+  }
+  // Read to its end all the same: who stops reading cannot answer. Node's request timeout bounds it.
+  if (length > MAX_BODY_BYTES) {
+    throw new StillwireError('USAGE', `the body is longer than ${MAX_BODY_BYTES} bytes`);
   }
   const text = Buffer.concat(chunks).toString('utf8');
   let value: unknown;
@@ -34,8 +35,13 @@ export async function readBody(request: IncomingMessage, { body }: JsonRoute): P
 }
 
 export function sendJson(response: ServerResponse, status: number, value: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' });
-  response.end(`${JSON.stringify(value)}\n`);
+  const body = `${JSON.stringify(value)}\n`;
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+  });
+  response.end(body);
 }
 
 export function sendError(response: ServerResponse, status: number, error: StillwireError): void {

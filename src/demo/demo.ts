@@ -30,8 +30,8 @@ export const DEMO_NETWORK = 'demo';
 /** Sequenced datagrams that must be in flight at each cut, or the demo shows nothing. */
 export const LEAST_IN_FLIGHT = 10;
 
-/** Twelve flows: 12,000 datagrams and 3 MB of TCP a second, which two cores carry with emulated guests. */
-const LOAD: Load = { udpRate: 1000, tcpRate: '250k' };
+/** Twelve flows: 7,200 datagrams and 3 MB of TCP a second, which two cores carry with emulated guests and room to spare. */
+const LOAD: Load = { udpRate: 600, tcpRate: '250k' };
 const BEFORE_FIRST_MS = 3000;
 const BETWEEN_MS = 3000;
 const AFTER_RESTART_MS = 4000;

@@ -134,7 +134,7 @@ export class Hold {
     const { channel, held, method, bounds, handle } = this.#parts;
     const swept = await sweep(channel, held.epoch, method, bounds, this.signal);
     const answer = await channel.mark(held.epoch);
-    return new Mark(handle, answer, combine(method, this.#drained, swept), method);
+    return new Mark(handle, answer, combine(method, this.#drained, swept), method, this.signal);
   }
 
   /** Delivers what was held, then lets traffic flow. A hold that has ended is no error. */

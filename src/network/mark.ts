@@ -21,6 +21,8 @@ export class Mark {
   readonly nonces: readonly Uint8Array[];
   /** Wall clock at the mark. */
   readonly takenAt = new Date();
+  /** Aborted when its hold was lost: frames have flowed since that an image of this mark would bring once more. */
+  readonly lost: AbortSignal;
   readonly #switch: SwitchHandle;
   readonly #mark: number;
 
@@ -30,12 +32,14 @@ export class Mark {
     answer: MarkAnswer,
     evidence: readonly PortEvidence[],
     method: QuiesceMethod,
+    lost: AbortSignal = new AbortController().signal,
   ) {
     const faults = imbalances(answer.ledger);
     if (faults.length > 0) throw new StillwireError('LEDGER_MISMATCH', faults.join('; '), { faults });
     this.#switch = handle;
     this.#mark = answer.mark;
     this.method = method;
+    this.lost = lost;
     this.evidence = evidence;
     this.frameCount = answer.frames;
     this.ledger = answer.ledger;

@@ -63,21 +63,25 @@ export async function createVeth(
     'netns',
     namespace,
   );
-  for (const address of addresses) await runProgram('ip', 'address', 'add', address, 'dev', device);
+  for (const address of addresses) await runProgram('ip', ...addressWords(address, device));
   await runProgram('ip', 'link', 'set', device, 'up');
 }
 
-/**
- * Puts addresses on a device in the namespace at `path`, usable at once: an IPv6 address that is still checked for
- * duplicates (RFC 4862) takes no frame for a second, and those a restore delivers would be lost.
- */
+/** Puts addresses on a device in the namespace at `path`. */
 export async function addAddresses(
   path: string,
   device: string,
   addresses: readonly string[],
 ): Promise<void> {
   for (const address of addresses) {
-    const unchecked = address.includes(':') ? ['nodad'] : [];
-    await runProgram('nsenter', `--net=${path}`, 'ip', 'address', 'add', address, 'dev', device, ...unchecked);
+    await runProgram('nsenter', `--net=${path}`, 'ip', ...addressWords(address, device));
   }
+}
+
+/**
+ * Usable at once: an IPv6 address that is still checked for duplicates (RFC 4862) takes no frame for a second, and
+ * those that a restore delivers to it would be lost.
+ */
+function addressWords(address: string, device: string): string[] {
+  return ['address', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : [])];
 }

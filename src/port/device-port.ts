@@ -7,10 +7,19 @@
  * A write hands the frame to the container's stack before it returns (tun_get_user, netif_receive_skb), so the way
  * down is never anything but empty. The way up is empty when the ring is, and complete when the device dropped nothing.
  */
+import { StillwireError } from '../errors/index.js';
 import type { PortId } from '../frame/types.js';
 import { MAX_FRAME_BYTES } from '../frame/types.js';
 import type { DownEvidence, UpEvidence } from './evidence.js';
-import { closeFd, isReadable, linkIndex, MessageVector, type LinkStatistics } from '../sys/index.js';
+import {
+  closeFd,
+  EBADFD,
+  isReadable,
+  linkIndex,
+  MessageVector,
+  type LinkCounters,
+  type LinkStatistics,
+} from '../sys/index.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
 import type { Port } from './port.js';
 
@@ -55,6 +64,7 @@ export class DevicePort implements Port {
     list.count = 0;
     while (list.count < BURST) {
       const length = this.#incoming.read(this.receiveFd, list.count);
+      if (length === -EBADFD && list.count === 0) return -1; // detached (tun_chr_read_iter)
       if (length <= 0) break;
       const slot = this.#parts.memory.receiveSlot(list.count);
       list.add(slot, slot + FRAME_OFFSET, length);
@@ -86,14 +96,27 @@ export class DevicePort implements Port {
   }
 
   upEvidence(): UpEvidence {
-    // The netdev may have been deleted with its namespace; then nothing more can come from it.
-    const counters = this.#parts.statistics.read(this.#index);
+    const counters = this.#counters();
+    if (counters === undefined) {
+      // Deleted, with whatever lay in its ring: nothing can be claimed about it, and the other ports not be spoiled.
+      return { deviceFrames: this.#received, receivedFrames: this.#received, socketDrops: 0, queueEmpty: false };
+    }
     return {
       deviceFrames: counters.txPackets - this.#baseFrames,
       receivedFrames: this.#received,
       socketDrops: counters.txDropped - this.#baseDropped,
       queueEmpty: !isReadable(this.receiveFd),
     };
+  }
+
+  /** Undefined when the device is gone. */
+  #counters(): LinkCounters | undefined {
+    try {
+      return this.#parts.statistics.read(this.#index);
+    } catch (error) {
+      if (error instanceof StillwireError && error.details['errno'] === 'ENODEV') return undefined;
+      throw error;
+    }
   }
 
   close(): void {

@@ -12,7 +12,10 @@ export interface Port {
   /** Becomes readable when frames wait. */
   readonly receiveFd: number;
 
-  /** Fills `list` from its beginning with frames that wait, at most BURST of them; how many. */
+  /**
+   * Fills `list` from its beginning with frames that wait, at most BURST of them; how many. Negative when the device
+   * is gone and nothing will ever come again.
+   */
   receive(list: FrameList): number;
 
   /**

@@ -101,8 +101,9 @@ export async function runSequence<Marked, Saved>(
     if (options.requireProof === true) demandProof(evidence);
     const marked = await timed('mark', () => channel.mark(epoch));
     const saved = await timed('save', () => save(marked, evidence));
-    signal.throwIfAborted();
+    // Whoever stays held has ended the participants in `save`: there is no way back from that, and nothing to undo.
     if (options.stayHeld === true) return { marked, saved, evidence, heldAt };
+    signal.throwIfAborted();
     stopping = false;
     await timed('resume', () => participants.resume());
     const { at: releasedAt } = await timed('release', () => channel.release(epoch));

@@ -13,6 +13,7 @@ export class EpollEngine implements Engine {
   readonly #switch: Switch;
   readonly #controlFd: number;
   readonly #onControl: () => void;
+  readonly #watched = new Map<number, number>(); // descriptors by port number
   #wait = -1;
 
   /** @param controlFd an eventfd that says commands wait; @param onControl executes them */
@@ -25,10 +26,17 @@ export class EpollEngine implements Engine {
 
   watch(index: number, fd: number): void {
     this.#epoll.add(fd, index);
+    this.#watched.set(index, fd);
   }
 
   unwatch(fd: number): void {
-    this.#epoll.remove(fd);
+    for (const [index, watched] of this.#watched) if (watched === fd) this.#forget(index);
+  }
+
+  #forget(index: number): void {
+    const fd = this.#watched.get(index);
+    if (fd !== undefined) this.#epoll.remove(fd);
+    this.#watched.delete(index);
   }
 
   turn(): void {
@@ -39,7 +47,7 @@ export class EpollEngine implements Engine {
       if (tag === CONTROL) {
         clearEvent(this.#controlFd);
         this.#onControl();
-      } else this.#switch.receive(tag, now);
+      } else if (this.#switch.receive(tag, now) < 0) this.#forget(tag); // else it would wake us for ever
     }
     const next = this.#switch.serve(monotonicMs());
     this.#wait = next === undefined ? -1 : Math.ceil(next * 1000);

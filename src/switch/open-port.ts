@@ -57,7 +57,13 @@ export class PortOpener {
         setLinkMtu(device, mtu);
         setLinkQueueLength(device, RING_FRAMES);
         setLinkUp(device, { arp: true });
-        return new DevicePort({ id, device, tunFd, memory: this.#memory, statistics: new LinkStatistics() });
+        const statistics = new LinkStatistics();
+        try {
+          return new DevicePort({ id, device, tunFd, memory: this.#memory, statistics });
+        } catch (error) {
+          statistics.close();
+          throw error;
+        }
       } catch (error) {
         closeFd(tunFd);
         throw error;

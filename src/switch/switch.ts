@@ -155,14 +155,14 @@ export class Switch {
     return [...this.#byId.values()].map((member) => member.port);
   }
 
-  /** Takes one burst from port number `index` and switches it; how many frames. */
+  /** Takes one burst from port number `index` and switches it; how many frames, negative when its device is gone. */
   receive(index: number, now: number): number {
     const member = this.#members[index];
     if (member === undefined) return 0;
     this.#now = now;
     const list = this.#burst;
     const count = member.port.receive(list);
-    if (count === 0) return 0;
+    if (count <= 0) return count;
     for (let i = 0; i < count; i++) this.#accept(member, list.slot[i]!, list.start[i]!, list.length[i]!);
     for (const other of member.segment.members) {
       if (other.egress.pending.count > 0) {

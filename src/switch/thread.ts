@@ -59,6 +59,7 @@ class SwitchThread {
     }
     this.#switch.close();
     this.#engine.close();
+    this.#opener.close();
     this.#data.control.close();
   }
 
@@ -98,7 +99,12 @@ class SwitchThread {
   }
 
   #add(port: Port, segment: string, vlan: number): void {
-    this.#engine.watch(this.#switch.addPort(port, segment, vlan), port.receiveFd);
+    try {
+      this.#engine.watch(this.#switch.addPort(port, segment, vlan), port.receiveFd);
+    } catch (error) {
+      port.close();
+      throw error;
+    }
   }
 
   #fence(epoch: number): void {

@@ -1,5 +1,5 @@
 /** System calls. Nothing above this room knows a constant of the kernel's or touches koffi. */
-export { check, EAGAIN, EMSGSIZE, errno, errnoName, systemError } from './libc.js';
+export { check, EAGAIN, EBADFD, EMSGSIZE, errno, errnoName, systemError } from './libc.js';
 export { mapArena, putPointer, type Arena } from './memory.js';
 export * from './fd.js';
 export * from './epoll.js';

@@ -67,6 +67,7 @@ export function systemError(code: number, call: string, about = ''): StillwireEr
 
 export const EAGAIN = 11;
 export const EINTR = 4;
+export const EBADFD = 77;
 export const ENOBUFS = 105;
 export const EMSGSIZE = 90;
 export const ENETDOWN = 100;

@@ -59,8 +59,10 @@ const daemonPid = (): number =>
     .pid;
 
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 10_000; !(await what()); await delay(10)) {
+  const end = Date.now() + 20_000;
+  while (!(await what())) {
     if (Date.now() > end) throw new Error('it did not come to pass');
+    await delay(10);
   }
 }
 
@@ -205,9 +207,8 @@ describe('checkpoints', () => {
     const again = await DaemonClient.connect();
     expect((await again.status()).held).toBe(true);
     await again.release(report.token);
-    expect(
-      (await again.status()).ports.find(({ port: id }) => id === 'y')!.out.frames,
-    ).toBeGreaterThanOrEqual(inFlightFrames);
+    const sent = (await again.status()).ports.reduce((sum, { out }) => sum + out.frames, 0);
+    expect(sent).toBeGreaterThanOrEqual(inFlightFrames);
   });
 });
 

@@ -33,7 +33,12 @@ test('the same address in two VLANs is two stations', () => {
   expect(table.find(station(7), 0, 5, 0)).toBe(1);
   expect(table.find(station(7), 0, 4095, 0)).toBe(2);
   expect(table.find(station(7), 0, 0, 0)).toBe(-1);
-  expect(table.stations(0).map(({ vlan }) => vlan).sort()).toEqual([4095, 5]);
+  expect(
+    table
+      .stations(0)
+      .map(({ vlan }) => vlan)
+      .sort(),
+  ).toEqual([4095, 5]);
 });
 
 test('a hundred thousand invented stations neither grow the table nor push out the newest', () => {

@@ -20,7 +20,11 @@ test.each<[string, PortEvidence, RegExp | undefined]>([
   ['a device needs no sentinel', evidence({ kind: 'device', down: { sentinelSent: false } }), undefined],
   ['a device that dropped', evidence({ kind: 'device', up: { socketDrops: 1 } }), /1 frames/],
   ['a device with frames waiting', evidence({ kind: 'device', up: { queueEmpty: false } }), /arriving/],
-  ['an external port, whatever it shows', evidence({ kind: 'external', up: { queueEmpty: false, socketDrops: 9 } }), undefined],
+  [
+    'an external port, whatever it shows',
+    evidence({ kind: 'external', up: { queueEmpty: false, socketDrops: 9 } }),
+    undefined,
+  ],
   ['quiet', { ...evidence(), method: 'quiet' }, /quiet/],
   ['quiet, external', { ...evidence({ kind: 'external' }), method: 'quiet' }, undefined],
 ])('%s', (_name, given, reason) => {
@@ -37,7 +41,10 @@ test('one unproven port makes the cut unproven', () => {
 
 test('the way down counts as seen at the drain, the way up as seen after the stop', () => {
   const drained = [observation({ up: { queueEmpty: false } })];
-  const swept = [observation({ down: { ringEmpty: false } }), observation({ port: 'new', down: { ringEmpty: false } })];
+  const swept = [
+    observation({ down: { ringEmpty: false } }),
+    observation({ port: 'new', down: { ringEmpty: false } }),
+  ];
   const [known, fresh] = combine('count', drained, swept);
   expect([known!.down.ringEmpty, known!.up.queueEmpty, known!.method]).toEqual([true, true, 'count']);
   expect(fresh!.down.ringEmpty).toBe(false);

@@ -52,7 +52,8 @@ describe('drain, count', () => {
 
   test('an external port and a network without ports are drained', async () => {
     const channel = new ScriptedChannel();
-    channel.observes = (n) => (n === 0 ? [observation({ kind: 'external', down: { sentinelSent: false } })] : []);
+    channel.observes = (n) =>
+      n === 0 ? [observation({ kind: 'external', down: { sentinelSent: false } })] : [];
     expect((await timed(() => drain(channel, 7, 'count', bounds, never))).ms).toBeLessThan(30);
   });
 });
@@ -104,7 +105,10 @@ describe('quiet', () => {
     const channel = new ScriptedChannel();
     channel.observes = (n) => [observation({ up: { receivedFrames: n } })];
     const began = performance.now();
-    await expect(sweep(channel, 7, 'quiet', bounds, never)).rejects.toMatchObject({ code: 'NOT_QUIET', exitCode: 6 });
+    await expect(sweep(channel, 7, 'quiet', bounds, never)).rejects.toMatchObject({
+      code: 'NOT_QUIET',
+      exitCode: 6,
+    });
     expect(performance.now() - began).toBeGreaterThanOrEqual(190);
     expect(performance.now() - began).toBeLessThan(400);
   });
@@ -118,13 +122,27 @@ describe('quiet', () => {
 });
 
 test.each([
-  ['drain count', (signal: AbortSignal, channel: ScriptedChannel) => drain(channel, 7, 'count', bounds, signal)],
-  ['drain quiet', (signal: AbortSignal, channel: ScriptedChannel) => drain(channel, 7, 'quiet', bounds, signal)],
-  ['sweep quiet', (signal: AbortSignal, channel: ScriptedChannel) => sweep(channel, 7, 'quiet', bounds, signal)],
-  ['sweep count', (signal: AbortSignal, channel: ScriptedChannel) => sweep(channel, 7, 'count', bounds, signal)],
+  [
+    'drain count',
+    (signal: AbortSignal, channel: ScriptedChannel) => drain(channel, 7, 'count', bounds, signal),
+  ],
+  [
+    'drain quiet',
+    (signal: AbortSignal, channel: ScriptedChannel) => drain(channel, 7, 'quiet', bounds, signal),
+  ],
+  [
+    'sweep quiet',
+    (signal: AbortSignal, channel: ScriptedChannel) => sweep(channel, 7, 'quiet', bounds, signal),
+  ],
+  [
+    'sweep count',
+    (signal: AbortSignal, channel: ScriptedChannel) => sweep(channel, 7, 'count', bounds, signal),
+  ],
 ])('%s: the end of the lease ends it, with the reason', async (_name, work) => {
   const channel = new ScriptedChannel();
-  channel.observes = (n) => [observation({ down: { ringEmpty: false }, up: { receivedFrames: n, deviceFrames: -1 } })];
+  channel.observes = (n) => [
+    observation({ down: { ringEmpty: false }, up: { receivedFrames: n, deviceFrames: -1 } }),
+  ];
   const lease = new AbortController();
   setTimeout(() => lease.abort(expired), 12);
   const began = performance.now();

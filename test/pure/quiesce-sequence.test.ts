@@ -55,12 +55,15 @@ describe('a failure', () => {
     expect(channel.order).toEqual(['hold']);
   });
 
-  test.each(['sentinels', 'observe'])('of %s before the stop: released once, nobody resumed', async (step) => {
-    const channel = new ScriptedChannel();
-    channel.failing.set(step, boom);
-    await expect(run(channel)).rejects.toBe(boom);
-    expect(channel.order).toEqual(['hold', 'sentinels', 'release']);
-  });
+  test.each(['sentinels', 'observe'])(
+    'of %s before the stop: released once, nobody resumed',
+    async (step) => {
+      const channel = new ScriptedChannel();
+      channel.failing.set(step, boom);
+      await expect(run(channel)).rejects.toBe(boom);
+      expect(channel.order).toEqual(['hold', 'sentinels', 'release']);
+    },
+  );
 
   test.each(['stop', 'sweep', 'mark', 'save'])('of %s: resumed once, then released once', async (step) => {
     const channel = new ScriptedChannel();
@@ -154,7 +157,10 @@ describe('requireProof', () => {
     const channel = new ScriptedChannel();
     channel.observes = () => [observation(), observation({ port: 'b/nic0', down: { ringEmpty: false } })];
     const refused = run(channel, { requireProof: true, bounds: { drainMs: 5 } });
-    await expect(refused).rejects.toMatchObject({ code: 'NOT_PROVEN', details: { ports: [{ port: 'b/nic0' }] } });
+    await expect(refused).rejects.toMatchObject({
+      code: 'NOT_PROVEN',
+      details: { ports: [{ port: 'b/nic0' }] },
+    });
     await expect(refused).rejects.toThrow(/b\/nic0: the guest did not read/);
     expect(channel.order).toEqual(['hold', 'sentinels', 'stop', 'sweep', 'resume', 'release']);
   });

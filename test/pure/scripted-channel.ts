@@ -2,12 +2,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Channel, Observation } from '../../src/quiesce/index.js';
 
-export const observation = (over: {
-  port?: string;
-  kind?: Observation['kind'];
-  down?: Partial<Observation['down']>;
-  up?: Partial<Observation['up']>;
-} = {}): Observation => ({
+export const observation = (
+  over: {
+    port?: string;
+    kind?: Observation['kind'];
+    down?: Partial<Observation['down']>;
+    up?: Partial<Observation['up']>;
+  } = {},
+): Observation => ({
   port: over.port ?? 'vm/nic0',
   kind: over.kind ?? 'tap',
   down: { sentinelSent: true, ringEmpty: true, sendQueueBytes: 0, droppedSinceHold: 0, ...over.down },

@@ -41,9 +41,19 @@ const sent: fc.Arbitrary<Sent> = fc.record({
   tag: fc.constantFrom(undefined, undefined, 5, 6),
 });
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('send'), port: anyPort, frames: fc.array(sent, { maxLength: 8 }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('send'),
+      port: anyPort,
+      frames: fc.array(sent, { maxLength: 8 }),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('hold', 'release', 'mark', 'restart', 'echo') }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('room'), port: anyPort, frames: fc.constantFrom(0, 1, 3, 1e9) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('room'), port: anyPort, frames: fc.constantFrom(0, 1, 3, 1e9) }),
+  },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('wait'), ms: fc.constantFrom(0.1, 1, 5) }) },
 ) as fc.Arbitrary<Step>;
 
@@ -103,9 +113,18 @@ class Model {
     if (!this.bench.core.held) return;
     const { frames, stations, nonces } = this.bench.core.mark(this.bench.now);
     for (const { id } of PORTS) this.before.set(id, this.sent(id));
-    const saved: InflightFrame[] = frames.map(({ frame: { sequence, timeNs, ingress, stored }, destinations }) => {
-      return { sequence, timeNs, ingress, destinations, vnet: stored.subarray(0, 10), bytes: stored.subarray(10) };
-    });
+    const saved: InflightFrame[] = frames.map(
+      ({ frame: { sequence, timeNs, ingress, stored }, destinations }) => {
+        return {
+          sequence,
+          timeNs,
+          ingress,
+          destinations,
+          vnet: stored.subarray(0, 10),
+          bytes: stored.subarray(10),
+        };
+      },
+    );
     const { now } = this.bench;
     this.bench = new Bench(PORTS);
     this.bench.now = now;
@@ -129,7 +148,12 @@ class Model {
   check(): void {
     for (const { id } of PORTS) {
       const seen = this.sent(id);
-      expect(seen, `sent on ${id}`).toEqual(this.expected.get(id)!.slice(0, seen.length).map((one) => one.name));
+      expect(seen, `sent on ${id}`).toEqual(
+        this.expected
+          .get(id)!
+          .slice(0, seen.length)
+          .map((one) => one.name),
+      );
     }
     this.bench.balances();
   }

@@ -100,8 +100,22 @@ describe('ledger', () => {
     for (const [column, value] of terms) row[column] = value;
   };
   const good = [
-    ledgerOf('a', (row) => set(row, [[Row.RECEIVED, 10], [Row.SWITCHED, 7], [Row.COPIES, 9], [Row.DISCARDED + 2, 3]])),
-    ledgerOf('b', (row) => set(row, [[Row.QUEUED_SWITCHED, 9], [Row.SENT, 5], [Row.HELD, 3], [Row.DROPPED, 1]])),
+    ledgerOf('a', (row) =>
+      set(row, [
+        [Row.RECEIVED, 10],
+        [Row.SWITCHED, 7],
+        [Row.COPIES, 9],
+        [Row.DISCARDED + 2, 3],
+      ]),
+    ),
+    ledgerOf('b', (row) =>
+      set(row, [
+        [Row.QUEUED_SWITCHED, 9],
+        [Row.SENT, 5],
+        [Row.HELD, 3],
+        [Row.DROPPED, 1],
+      ]),
+    ),
   ];
 
   test('a ledger that comes out has no imbalances', () => {

@@ -22,7 +22,11 @@ describe('switching', () => {
     bench.send('a', frame(3, { from: station(1), to: station(2) }));
     bench.send('c', frame(4, { from: station(2), to: station(1) })); // station 2 moves to c
     bench.send('a', frame(5, { from: station(1), to: station(2) }));
-    expect([bench.sent('a'), bench.sent('b'), bench.sent('c')]).toEqual([[2, 4], [1, 3], [1, 5]]);
+    expect([bench.sent('a'), bench.sent('b'), bench.sent('c')]).toEqual([
+      [2, 4],
+      [1, 3],
+      [1, 5],
+    ]);
     bench.balances();
   });
 
@@ -168,7 +172,11 @@ describe('sentinels', () => {
   test.each(['untagged', 'tagged by the guest', 'on an access port', 'padded longer'])(
     'sent back %s: swallowed and not learned',
     (how) => {
-      const bench = new Bench([{ id: 'a' }, { id: 'b', vlan: how === 'on an access port' ? 5 : 0 }, { id: 'c' }]);
+      const bench = new Bench([
+        { id: 'a' },
+        { id: 'b', vlan: how === 'on an access port' ? 5 : 0 },
+        { id: 'c' },
+      ]);
       bench.core.hold();
       bench.core.sendSentinels(nonce);
       bench.core.release(bench.now);
@@ -305,7 +313,7 @@ describe('hold and release', () => {
     let n = 0;
     while (!bench.core.overflowed) bench.send('a', frame(n++));
     expect(n).toBe(65_536);
-    for (const end = n + 100; n < end; ) bench.send('a', frame(n++));
+    for (const end = n + 100; n < end;) bench.send('a', frame(n++));
     bench.balances();
     bench.core.release(bench.now);
     expect(bench.core.overflowed).toBe(false);
@@ -362,7 +370,10 @@ describe('hold and release', () => {
     const stations = bench.core.stations(bench.now);
     const again = new Bench([{ id: 'a' }, { id: 'b' }, { id: 'c', vlan: 5 }]);
     again.core.hold();
-    again.core.learnStations([...stations, { segment: 'lan', vlan: 0, mac: '02:00:00:00:00:09', port: 'z' }], 1);
+    again.core.learnStations(
+      [...stations, { segment: 'lan', vlan: 0, mac: '02:00:00:00:00:09', port: 'z' }],
+      1,
+    );
     again.core.restore([saved(7, ['z']), saved(8, ['z', 'b'])]);
     again.core.release(again.now);
     again.run(1);
