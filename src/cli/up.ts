@@ -42,7 +42,7 @@ it down. What is wrong in the file is told with line and column before anything 
     };
     return runJob(session, job, detach !== true, async (status) => {
       if (session.flags.json) await session.document(status, () => '');
-      else await session.err.line(describeUp(status));
+      else await session.say(describeUp(status));
     });
   },
 });

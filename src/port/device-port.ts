@@ -99,7 +99,12 @@ export class DevicePort implements Port {
     const counters = this.#counters();
     if (counters === undefined) {
       // Deleted, with whatever lay in its ring: nothing can be claimed about it, and the other ports not be spoiled.
-      return { deviceFrames: this.#received, receivedFrames: this.#received, socketDrops: 0, queueEmpty: false };
+      return {
+        deviceFrames: this.#received,
+        receivedFrames: this.#received,
+        socketDrops: 0,
+        queueEmpty: false,
+      };
     }
     return {
       deviceFrames: counters.txPackets - this.#baseFrames,

@@ -22,6 +22,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   readonly #worker: Worker;
   readonly #control: MessagePort;
   readonly #controlFd: number;
+  readonly #exited: Promise<unknown>;
   readonly #waiting = new Map<number, Answer>();
   #nextId = 1;
   #ended = false;
@@ -31,10 +32,15 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   /** Starts a switch that lives in the namespace at `path`; resolves when it has entered it. */
   static async start(path: string): Promise<SwitchHandle> {
     const handle = new SwitchHandle(path);
-    await new Promise((resolve, reject) => {
-      handle.#onReady = { resolve, reject };
-    });
-    return handle;
+    try {
+      await new Promise((resolve, reject) => {
+        handle.#onReady = { resolve, reject };
+      });
+      return handle;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   }
 
   private constructor(namespace: string) {
@@ -52,6 +58,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
     const entry = new URL('./thread.js', import.meta.url);
     this.#worker = new Worker(entry, { workerData: data, transferList: [port2] });
     this.#control.on('message', (message: Message) => this.#receive(message));
+    this.#exited = new Promise((resolve) => this.#worker.once('exit', resolve));
     this.#worker.on('error', (error) => this.#end(StillwireError.from(error)));
     this.#worker.on('exit', () => this.#end(new StillwireError('INTERNAL', 'the switch thread has ended')));
   }
@@ -99,9 +106,8 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    const exited = new Promise((resolve) => this.#worker.once('exit', resolve));
-    if (!this.#ended) await this.call('close', {});
-    await exited;
+    if (!this.#ended) await this.call('close', {}).catch(() => undefined); // it may fail just now
+    await this.#exited;
     closeFd(this.#controlFd);
   }
 }

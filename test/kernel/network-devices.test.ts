@@ -15,8 +15,15 @@ let network: Network;
 const ns: Record<string, string> = {};
 const open: Network[] = [];
 
-const device = (netns: string, address: string, more: Partial<PortDefinition> = {}): PortDefinition =>
-  ({ kind: 'device', segment: 'lan', device: 'eth0', netns, addresses: [address], mtu: 1500, ...more }) as PortDefinition;
+const device = (netns: string, address: string, more: Partial<PortDefinition> = {}): PortDefinition => ({
+  kind: 'device',
+  segment: 'lan',
+  device: 'eth0',
+  netns,
+  addresses: [address],
+  mtu: 1500,
+  ...more,
+});
 
 const definition = (name: string, ports: Record<string, PortDefinition>): NetworkDefinition => ({
   network: name,
@@ -162,10 +169,13 @@ describe('holds', () => {
     expect(hold.state).toBe('released');
   });
 
-  test.each([0, 99, 3_600_001, Number.NaN])('a lease of %s ms is refused, and nothing is held', async (leaseMs) => {
-    await expect(network.hold({ leaseMs })).rejects.toMatchObject({ code: 'USAGE' });
-    expect((await network.ledger()).held).toBe(false);
-  });
+  test.each([0, 99, 3_600_001, Number.NaN])(
+    'a lease of %s ms is refused, and nothing is held',
+    async (leaseMs) => {
+      await expect(network.hold({ leaseMs })).rejects.toMatchObject({ code: 'USAGE' });
+      expect((await network.ledger()).held).toBe(false);
+    },
+  );
 
   test('device ports under no load are proven; method quiet never is', async () => {
     const hold = await network.hold();
@@ -197,18 +207,25 @@ function target(fd: string): string {
 
 describe('what is left', () => {
   /** What this file could leave behind: others use the machine too. */
-  const links = (): string[] => ip('-br', 'link').split('\n').filter((line) => /^sw[tx]\d/.test(line));
+  const links = (): string[] =>
+    ip('-br', 'link')
+      .split('\n')
+      .filter((line) => /^sw[tx]\d/.test(line));
   const stateOf = (netns: string) => ({
     fds: openDescriptors().sort(),
     links: links(),
     inside: ip('-n', netns, '-br', 'link'),
-    namespaces: ip('netns').split('\n').filter((line) => line.includes(`${process.pid}`)),
+    namespaces: ip('netns')
+      .split('\n')
+      .filter((line) => line.includes(`${process.pid}`)),
   });
   const vethsGone = () => expect.poll(links, { timeout: 3000 }).toEqual([]);
 
   test('a second open of the same name fails and does not damage the first', async () => {
     const same = definition(lab.network(), { d: device(ns['a']!, '10.9.9.1/24', { device: 'eth9' }) });
-    await expect(build.network.Network.open(same)).rejects.toMatchObject({ code: expect.stringMatching(/^(NETWORK_|SYSCALL)/) as string });
+    await expect(build.network.Network.open(same)).rejects.toMatchObject({
+      code: expect.stringMatching(/^(NETWORK_|SYSCALL)/) as string,
+    });
     expect(build.network.namespaceExists(network.namespace)).toBe(true);
     expect(ip('-n', ns['a']!, '-br', 'link')).not.toContain('eth9');
     const hold = await network.hold();
@@ -219,7 +236,13 @@ describe('what is left', () => {
     const own = lab.addNamespace('own');
     const given = definition(lab.network('-once'), {
       a: device(own, '10.8.0.1/24'),
-      up: { kind: 'external', segment: 'lan', device: `swt${process.pid}`, addresses: ['10.8.0.9/24'], mtu: 1500 },
+      up: {
+        kind: 'external',
+        segment: 'lan',
+        device: `swt${process.pid}`,
+        addresses: ['10.8.0.9/24'],
+        mtu: 1500,
+      },
     });
     const once = async (): Promise<void> => {
       const one = await start(given);
@@ -239,7 +262,13 @@ describe('what is left', () => {
   test('a failed open leaves nothing, at whichever port it fails', async () => {
     const own = lab.addNamespace('fail');
     const good = device(own, '10.8.0.1/24');
-    const veth: PortDefinition = { kind: 'external', segment: 'lan', device: `swx${process.pid}`, addresses: [], mtu: 1500 };
+    const veth: PortDefinition = {
+      kind: 'external',
+      segment: 'lan',
+      device: `swx${process.pid}`,
+      addresses: [],
+      mtu: 1500,
+    };
     const cases: Record<string, PortDefinition>[] = [
       { good, bad: device(`${own}-not-there`, '10.8.0.2/24') },
       { good, bad: device(own, '10.8.0.2/24') }, // the device name is taken
@@ -290,7 +319,10 @@ describe('what is left', () => {
     expect((user + system) / 1000).toBeLessThan(200);
     const hold = await one.hold();
     const mark = await hold.mark();
-    expect(mark.verdicts).toMatchObject([{ port: 'a', proven: false }, { port: 'b', proven: true }]);
+    expect(mark.verdicts).toMatchObject([
+      { port: 'a', proven: false },
+      { port: 'b', proven: true },
+    ]);
     await hold.release();
     await one.close();
   });

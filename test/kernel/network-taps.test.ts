@@ -16,7 +16,9 @@ let network: Network;
 
 beforeAll(async () => {
   const build = await loadBuild();
-  const nic = (mtu: number, vlan?: number) => ({ nics: [{ name: 'nic0', segment: 'lan', mac: '', mtu, ...(vlan && { vlan }) }] });
+  const nic = (mtu: number, vlan?: number) => ({
+    nics: [{ name: 'nic0', segment: 'lan', mac: '', mtu, ...(vlan && { vlan }) }],
+  });
   network = await build.network.Network.open({
     network: lab.network(),
     segments: { lan: { reservedMulticast: 'forward', ageingSeconds: 300 } },
@@ -27,7 +29,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   try {
-    await network.close();
+    await (network as Network | undefined)?.close();
   } finally {
     lab.close();
   }
@@ -82,7 +84,10 @@ function drops(): number[] {
 }
 
 /** A hypervisor that reads whatever comes while `work` runs. */
-async function whileReading<T>(guests: string[], work: () => Promise<T>): Promise<{ result: T; read: Map<string, Buffer[]> }> {
+async function whileReading<T>(
+  guests: string[],
+  work: () => Promise<T>,
+): Promise<{ result: T; read: Map<string, Buffer[]> }> {
   const read = new Map<string, Buffer[]>(guests.map((guest) => [guest, []]));
   let done = false;
   const reading = (async () => {
@@ -101,7 +106,7 @@ async function whileReading<T>(guests: string[], work: () => Promise<T>): Promis
 
 /** Reads every ring and queue empty. */
 async function settle(): Promise<void> {
-  for (let still = true; still; ) {
+  for (let still = true; still;) {
     await sleep(20);
     const read = ['a', 'b', 'five'].flatMap((guest) => readAll(guest));
     still = read.length > 0 || (await network.ledger()).ports.some(({ egress }) => egress.held > 0);
@@ -117,11 +122,23 @@ test('tags: into an access port, out of it, and between trunks, through real TAP
   send('five', frame(1, { from: station(5), to: BROADCAST }));
   const [tagged] = await readFrames('a', 1);
   expect([tagOf(tagged!), numberOf(tagged!)]).toEqual([5, 1]);
-  send('a', frame(2, { tag: 0x6005, from: station(1) }), frame(3, { tag: 6, from: station(1) }), frame(4, { from: station(1) }));
+  send(
+    'a',
+    frame(2, { tag: 0x6005, from: station(1) }),
+    frame(3, { tag: 6, from: station(1) }),
+    frame(4, { from: station(1) }),
+  );
   const onB = await readFrames('b', 4);
-  expect(onB.map((bytes) => [numberOf(bytes), tagOf(bytes)])).toEqual([[1, 5], [2, 5], [3, 6], [4, undefined]]);
+  expect(onB.map((bytes) => [numberOf(bytes), tagOf(bytes)])).toEqual([
+    [1, 5],
+    [2, 5],
+    [3, 6],
+    [4, undefined],
+  ]);
   expect(onB[1]!.readUInt16BE(14)).toBe(0x6005); // priority kept
-  expect((await readFrames('five', 1)).map((bytes) => [numberOf(bytes), tagOf(bytes)])).toEqual([[2, undefined]]);
+  expect((await readFrames('five', 1)).map((bytes) => [numberOf(bytes), tagOf(bytes)])).toEqual([
+    [2, undefined],
+  ]);
 });
 
 test('a reader that stands still never has more than 256 unread, nothing is dropped, and all arrives in order', async () => {
@@ -176,7 +193,10 @@ describe('the proof', () => {
     expect(performance.now() - began).toBeLessThan(250);
     readAll('a');
     const mark = await hold.mark();
-    expect(verdict(mark, 'b')).toMatchObject({ proven: false, reason: expect.stringContaining('read') as string });
+    expect(verdict(mark, 'b')).toMatchObject({
+      proven: false,
+      reason: expect.stringContaining('read') as string,
+    });
     expect(mark.frameCount).toBe(400 - inRing);
     await hold.release();
     expect((await readFrames('b', 400)).map(numberOf)).toEqual(Array.from({ length: 400 }, (_, n) => n));
@@ -222,7 +242,11 @@ test('a guest that bridges two NICs sends a sentinel back: it goes no further an
   });
   const sentinel = read.get('b')!.find(isSentinel)!;
   const before = (await row('a')).ingress;
-  send('a', sentinel, Buffer.concat([sentinel.subarray(0, 12), Buffer.from([0x81, 0, 0, 9]), sentinel.subarray(12)]));
+  send(
+    'a',
+    sentinel,
+    Buffer.concat([sentinel.subarray(0, 12), Buffer.from([0x81, 0, 0, 9]), sentinel.subarray(12)]),
+  );
   await sleep(50);
   const after = (await row('a')).ingress;
   expect(after.discarded.swallowed - before.discarded.swallowed).toBe(2);

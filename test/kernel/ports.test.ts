@@ -78,7 +78,7 @@ function overSocket(device: string): Pick<PortSubject, 'inject' | 'read' | 'clos
       const found: Buffer[] = [];
       while (receiver.receive(socket, list) > 0) {
         for (let i = 0; i < list.count; i++) {
-          found.push(Buffer.from(memory.bytes.subarray(list.start[i]!, list.start[i]! + list.length[i]!)));
+          found.push(Buffer.from(memory.bytes.subarray(list.start[i], list.start[i]! + list.length[i]!)));
         }
       }
       return found;
@@ -125,8 +125,14 @@ portCompliance('a device port', () => {
 portCompliance('an external port', () => {
   ip('link', 'add', 'near', 'type', 'veth', 'peer', 'name', 'far');
   for (const end of ['near', 'far']) setLinkUp(end, { arp: false });
+  while (!['near', 'far'].every((end) => ip('link', 'show', end).includes('state UP'))); // until then it drops
   const memory = new FrameMemory();
-  const port = new ExternalPort({ id: 'uplink', device: 'near', memory, receiver: new PacketReceiver(memory) });
+  const port = new ExternalPort({
+    id: 'uplink',
+    device: 'near',
+    memory,
+    receiver: new PacketReceiver(memory),
+  });
   const far = overSocket('far');
   return {
     port,

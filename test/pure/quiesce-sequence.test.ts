@@ -33,7 +33,7 @@ const ORDER = ['hold', 'sentinels', 'stop', 'sweep', 'mark', 'save', 'resume', '
 test('the order of the protocol, and what comes out of it', async () => {
   const channel = new ScriptedChannel();
   const phases: string[] = [];
-  const cut = await run(channel, { onPhase: (phase, ms) => void (ms >= 0 && phases.push(phase)) });
+  const cut = await run(channel, { onPhase: (phase, ms) => phases.push(ms >= 0 ? phase : 'negative') });
   expect(channel.order).toEqual(ORDER);
   expect(phases).toEqual(['hold', 'drain', 'stop', 'sweep', 'mark', 'save', 'resume', 'release']);
   expect(cut).toMatchObject({ marked: 'the mark', saved: 'saved the mark', heldAt: 100, releasedAt: 200 });
@@ -132,14 +132,14 @@ describe('an abort or the end of the lease', () => {
     expect(channel.order.includes('resume')).toBe(step !== 'hold');
   });
 
-  test('during the save of machines that will be killed: it fails too, and they are resumed', async () => {
+  test('once a save that ends the machines is through, nothing is undone: there is nobody to resume', async () => {
     const channel = new ScriptedChannel();
     const lease = new AbortController();
     const onPhase = (phase: string): void => {
       if (phase === 'save') lease.abort(expired);
     };
-    await expect(run(channel, { signal: lease.signal, onPhase, stayHeld: true })).rejects.toBe(expired);
-    expect(channel.order.slice(-2)).toEqual(['resume', 'release']);
+    await run(channel, { signal: lease.signal, onPhase, stayHeld: true });
+    expect(channel.order.at(-1)).toBe('save');
   });
 
   test('during the long wait of quiet: undone, with the reason', async () => {

@@ -32,16 +32,19 @@ export class ScriptedChannel implements Channel<string> {
   }
 
   async hold(): Promise<{ epoch: number; at: number }> {
-    await Promise.resolve(this.#do('hold'));
+    this.#do('hold');
+    await Promise.resolve();
     return { epoch: 7, at: 100 };
   }
 
   async sentinels(epoch: number): Promise<void> {
-    await Promise.resolve(this.#do('sentinels', epoch));
+    this.#do('sentinels', epoch);
+    await Promise.resolve();
   }
 
   async sweep(epoch: number): Promise<void> {
-    await Promise.resolve(this.#do('sweep', epoch));
+    this.#do('sweep', epoch);
+    await Promise.resolve();
   }
 
   async observe(epoch: number): Promise<Observation[]> {
@@ -52,12 +55,14 @@ export class ScriptedChannel implements Channel<string> {
   }
 
   async mark(epoch: number): Promise<string> {
-    await Promise.resolve(this.#do('mark', epoch));
+    this.#do('mark', epoch);
+    await Promise.resolve();
     return 'the mark';
   }
 
   async release(epoch: number): Promise<{ at: number }> {
-    await Promise.resolve(this.#do('release', epoch));
+    this.#do('release', epoch);
+    await Promise.resolve();
     return { at: 200 };
   }
 

@@ -55,7 +55,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ do: fc.constant('room'), port: anyPort, frames: fc.constantFrom(0, 1, 3, 1e9) }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('wait'), ms: fc.constantFrom(0.1, 1, 5) }) },
-) as fc.Arbitrary<Step>;
+);
 
 const name = (bytes: Buffer): string => {
   const tag = tagOf(bytes);

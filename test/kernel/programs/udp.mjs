@@ -1,6 +1,8 @@
 // udp.mjs send HOST PORT COUNT PER_MS | udp.mjs receive ADDRESS PORT QUIET_MS
 // Sequence-numbered datagrams. The receiver says "ready", then, when nothing has come for QUIET_MS, what it saw.
 import { createSocket } from 'node:dgram';
+import { performance } from 'node:perf_hooks';
+import { clearTimeout, setTimeout } from 'node:timers';
 
 const [mode, host, port, ...rest] = process.argv.slice(2);
 const socket = createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
