@@ -74,4 +74,4 @@ CONFIG
 node "$root/node_modules/typescript/bin/tsc" -p .
 
 echo '== run'
-node orchestrator.mjs "$@"
+TMPDIR=$scratch node orchestrator.mjs "$@"

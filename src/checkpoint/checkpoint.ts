@@ -169,6 +169,7 @@ class Taking {
           writeImage(draft, { definition, mark, guests, measured }),
         );
         this.#letGo(); // from here on their end is ours, and no loss
+        leased.forget(); // the hold ends with the network
         await crew.kill();
         endedAt = monotonicMs();
         return { mark, image };

@@ -3,6 +3,7 @@ export { takeCheckpoint, type CheckpointOptions } from './checkpoint.js';
 export { LiveNetwork, type UpOptions } from './live-network.js';
 export type { CheckpointReport, ImageReport, PortReport } from './report.js';
 export {
+  DEFAULT_RESTORE_LEASE_MS,
   restart,
   restore,
   type RestartOptions,

@@ -16,7 +16,7 @@ import type { CheckpointBody, HoldBody, HoldGrant, ReleaseReport } from './wire.
 /** The part of a hold that is used here. */
 export type HeldNetwork = Pick<
   Hold,
-  'token' | 'state' | 'signal' | 'method' | 'heldAt' | 'renew' | 'mark' | 'release'
+  'token' | 'state' | 'signal' | 'method' | 'heldAt' | 'unready' | 'renew' | 'mark' | 'release'
 >;
 
 /** The part of a live network that is used here. */
@@ -115,7 +115,13 @@ export class Control {
         ...(bounds === undefined ? {} : { bounds }),
       });
       this.adopt(hold);
-      return { token: hold.token, method: hold.method, leaseMs, drainMs: monotonicMs() - hold.heldAt };
+      return {
+        token: hold.token,
+        method: hold.method,
+        leaseMs,
+        drainMs: monotonicMs() - hold.heldAt,
+        unready: hold.unready,
+      };
     } finally {
       this.#holding = false;
     }

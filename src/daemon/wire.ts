@@ -164,6 +164,8 @@ export const holdGrantSchema = z.object({
   leaseMs,
   /** Hold acknowledged → way down empty, or given up. */
   drainMs: ms,
+  /** Ports whose way down was not seen empty. */
+  unready: z.array(z.string()),
 });
 export type HoldGrant = z.infer<typeof holdGrantSchema>;
 

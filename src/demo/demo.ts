@@ -30,8 +30,10 @@ export const DEMO_NETWORK = 'demo';
 /** Sequenced datagrams that must be in flight at each cut, or the demo shows nothing. */
 export const LEAST_IN_FLIGHT = 10;
 
-/** Twelve flows: 7,200 datagrams and 3 MB of TCP a second, which two cores carry with emulated guests and room to spare. */
-const LOAD: Load = { udpRate: 600, tcpRate: '250k' };
+/** Twelve flows: 12,000 datagrams and 3 MB of TCP a second, which two cores carry with emulated guests. */
+const LOAD: Load = { udpRate: 1000, tcpRate: '250k' };
+/** Ends as soon as all guests have read what was sent to them; a machine with other work gets more time for it. */
+const BOUNDS = { drainMs: 1000 };
 const BEFORE_FIRST_MS = 3000;
 const BETWEEN_MS = 3000;
 const AFTER_RESTART_MS = 4000;
@@ -133,7 +135,11 @@ class Demo {
         : `checkpoint ${name} in mid-flow; the guests go on`,
     );
     const client = await DaemonClient.connect({ network: DEMO_NETWORK });
-    const report: CheckpointReport = await client.checkpoint({ name, kill }, undefined, this.#signal);
+    const report: CheckpointReport = await client.checkpoint(
+      { name, kill, bounds: BOUNDS },
+      undefined,
+      this.#signal,
+    );
     const inFlightUdp = await countSequenced(report.path);
     this.#say(
       `  ${report.inFlightFrames} frames in flight, ${inFlightUdp} of them sequenced UDP; ` +

@@ -22,6 +22,8 @@ import { flatGuests, testNetwork, type Load } from './traffic-network.js';
 const SOAK_NETWORK = 'soak';
 /** Between two checkpoints, and after a restart. */
 const PAUSE_MS = { least: 100, most: 800 };
+/** As in the demo: the drain ends by itself; the bound is for a machine with other work. */
+const BOUNDS = { drainMs: 1000 };
 const BOOT_MS = 60_000;
 const FINISH_MS = 120_000;
 
@@ -121,7 +123,7 @@ class Soak {
   async #round(name: string, kill: boolean): Promise<string> {
     const { signal, directory: state } = this.#options;
     const client = await DaemonClient.connect({ network: SOAK_NETWORK });
-    const report = await client.checkpoint({ name, kill }, undefined, signal);
+    const report = await client.checkpoint({ name, kill, bounds: BOUNDS }, undefined, signal);
     this.#inFlightFrames += report.inFlightFrames;
     if (!report.proven) this.#unproven++;
     await verify(report);

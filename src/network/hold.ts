@@ -5,6 +5,7 @@ import {
   combine,
   DEFAULT_BOUNDS,
   drain,
+  isDrained,
   sweep,
   type DrainBounds,
   type Observation,
@@ -86,6 +87,11 @@ export class Hold {
     return this.#parts.held.at;
   }
 
+  /** Ports whose way down was not seen empty: their machines take nothing, and the cut will not be proven. */
+  get unready(): string[] {
+    return this.#drained.filter((seen) => !isDrained(seen)).map(({ port }) => port);
+  }
+
   get method(): QuiesceMethod {
     return this.#parts.method;
   }
@@ -108,7 +114,7 @@ export class Hold {
   async #release(): Promise<void> {
     const { channel, held, onEnd } = this.#parts;
     try {
-      await channel.release(held.epoch).catch(() => undefined); // an overflow has released already
+      await channel.release(held.epoch).catch(() => undefined); // a flooded switch has released already
     } finally {
       onEnd();
     }

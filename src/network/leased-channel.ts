@@ -36,7 +36,7 @@ export class LeasedChannel implements Channel<MarkAnswer> {
 
   readonly #onOverflow = (epoch: number): void => {
     if (epoch !== this.#epoch) return;
-    this.#lose(new StillwireError('HOLD_OVERFLOW', 'a hold queue ran over; the hold was ended', { epoch }));
+    this.#lose(new StillwireError('HOLD_OVERFLOW', 'a hold queue is full; the hold was ended', { epoch }));
   };
 
   readonly #lose = (error: StillwireError): void => {
@@ -74,18 +74,22 @@ export class LeasedChannel implements Channel<MarkAnswer> {
   }
 
   async sentinels(epoch: number): Promise<void> {
+    this.#lost.signal.throwIfAborted();
     await this.#switch.call('sentinels', { epoch, nonce: newNonce() });
   }
 
   async sweep(epoch: number): Promise<void> {
+    this.#lost.signal.throwIfAborted();
     await this.#switch.call('sweep', { epoch });
   }
 
-  observe(epoch: number): Promise<Observation[]> {
+  async observe(epoch: number): Promise<Observation[]> {
+    this.#lost.signal.throwIfAborted();
     return this.#switch.call('evidence', { epoch });
   }
 
-  mark(epoch: number): Promise<MarkAnswer> {
+  async mark(epoch: number): Promise<MarkAnswer> {
+    this.#lost.signal.throwIfAborted();
     return this.#switch.call('mark', { epoch });
   }
 

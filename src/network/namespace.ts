@@ -6,6 +6,8 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { StillwireError } from '../errors/index.js';
 import { namespacePath } from '../sys/index.js';
@@ -32,7 +34,13 @@ export const namespaceOf = (network: string): string => `stillwire-${network}`;
 
 export const namespaceExists = (name: string): boolean => existsSync(namespacePath(name));
 
+/** @throws StillwireError NETWORK_STALE when it is there already */
 export async function createNamespace(name: string): Promise<void> {
+  if (namespaceExists(name)) {
+    throw new StillwireError('NETWORK_STALE', `the network namespace ${name} is there already`, {
+      namespace: name,
+    });
+  }
   await runProgram('ip', 'netns', 'add', name);
 }
 
@@ -48,23 +56,30 @@ export async function createVeth(
   outside: { readonly device: string; readonly mtu: number; readonly addresses: readonly string[] },
 ): Promise<void> {
   const { device, addresses } = outside;
-  const mtu = String(outside.mtu);
-  await runProgram(
-    'ip',
-    'link',
-    'add',
-    device,
-    'mtu',
-    mtu,
-    'type',
-    'veth',
-    'peer',
-    inside,
-    'netns',
-    namespace,
-  );
+  const pair = ['type', 'veth', 'peer', inside, 'netns', namespace];
+  await runProgram('ip', 'link', 'add', device, 'mtu', String(outside.mtu), ...pair);
   for (const address of addresses) await runProgram('ip', ...addressWords(address, device));
   await runProgram('ip', 'link', 'set', device, 'up');
+}
+
+/** How long a veth may take to carry frames after both ends are up. */
+const CARRIER_BOUND_MS = 2000;
+
+/**
+ * Waits until a veth of ours carries frames. Until the kernel has noticed that both ends are up, its queue is the
+ * no-op one, which drops (net/sched/sch_generic.c, linkwatch); a frame that a restore delivers then would be lost.
+ */
+export async function untilCarrying(device: string): Promise<void> {
+  const deadline = performance.now() + CARRIER_BOUND_MS;
+  while (performance.now() < deadline) {
+    if ((await readFile(`/sys/class/net/${device}/operstate`, 'utf8')).trim() === 'up') return;
+    await sleep(5);
+  }
+}
+
+/** Removes a veth by our end, at once; removing its namespace does so too, but later. One that is gone is no error. */
+export async function deleteVeth(device: string): Promise<void> {
+  await runProgram('ip', 'link', 'delete', device).catch(() => undefined);
 }
 
 /** Puts addresses on a device in the namespace at `path`. */

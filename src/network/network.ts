@@ -9,7 +9,15 @@ import { namespacePath } from '../sys/index.js';
 import { SwitchHandle, type CapturedFrame, type Commands, type Notice } from '../switch/index.js';
 import { Hold, type HoldOptions } from './hold.js';
 import { LeasedChannel } from './leased-channel.js';
-import { addAddresses, createNamespace, createVeth, deleteNamespace, namespaceOf } from './namespace.js';
+import {
+  addAddresses,
+  createNamespace,
+  createVeth,
+  deleteNamespace,
+  deleteVeth,
+  namespaceOf,
+  untilCarrying,
+} from './namespace.js';
 
 export type Release = Extract<Notice, { notice: 'released' }>;
 
@@ -23,6 +31,8 @@ export class Network extends EventEmitter<NetworkEvents> {
   readonly #switch: SwitchHandle;
   readonly #tapFds = new Map<PortId, number>();
   #hold: Hold | undefined;
+  /** Our ends of the external ports. */
+  readonly #veths: string[] = [];
   #opened = 0;
   #closed = false;
 
@@ -46,8 +56,7 @@ export class Network extends EventEmitter<NetworkEvents> {
       await network.#build();
       return network;
     } catch (error) {
-      if (network !== undefined) await network.#switch.close();
-      await deleteNamespace(namespace);
+      await (network?.close() ?? deleteNamespace(namespace));
       throw error;
     }
   }
@@ -76,7 +85,9 @@ export class Network extends EventEmitter<NetworkEvents> {
     if (port.kind === 'external') {
       const device = `ext${this.#opened++}`;
       await createVeth(this.namespace, device, port);
+      this.#veths.push(port.device);
       await this.#switch.call('addExternal', { id, segment, device, mtu, vlan });
+      await untilCarrying(port.device);
       return;
     }
     const netns = port.netns === undefined ? '/proc/self/ns/net' : namespacePath(port.netns);
@@ -171,6 +182,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     this.#closed = true;
     this.#hold?.abandon();
     await this.#switch.close();
+    for (const device of this.#veths) await deleteVeth(device);
     await deleteNamespace(this.namespace);
   }
 }

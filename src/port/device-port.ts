@@ -41,7 +41,7 @@ export class DevicePort implements Port {
   readonly #incoming = new MessageVector(BURST);
   readonly #outgoing = new MessageVector(1);
   readonly #baseFrames: number;
-  readonly #baseDropped: number;
+  #baseDropped: number;
   #received = 0;
 
   /** Built while the calling thread is in the netdev's namespace. */
@@ -84,7 +84,8 @@ export class DevicePort implements Port {
   }
 
   beginHold(): void {
-    // Writes are synchronous: there is nothing to measure against.
+    // What overran the ring earlier is the network's loss and not the cut's.
+    this.#baseDropped = this.#counters()?.txDropped ?? this.#baseDropped;
   }
 
   sendSentinel(): boolean {

@@ -20,7 +20,7 @@ export interface UpEvidence {
   readonly deviceFrames: number;
   /** Frames we received on the port. */
   readonly receivedFrames: number;
-  /** Frames lost between the two (tp_drops of the packet socket). */
+  /** Frames lost between the two (tp_drops of the packet socket) since the hold. */
   readonly socketDrops: number;
   /** The receive queue was seen empty after all guests had stopped. */
   readonly queueEmpty: boolean;

@@ -52,7 +52,7 @@ export class TapPort implements Port {
   readonly #parts: TapPortParts;
   readonly #index: number;
   readonly #vector = new MessageVector(BURST);
-  readonly #baseFrames: number;
+  #baseFrames: number;
   #unread = 0;
   #sentinelsUnread = 0;
   #sentinelSent = false;
@@ -119,6 +119,9 @@ export class TapPort implements Port {
   beginHold(): void {
     this.#droppedAtHold = this.#parts.statistics.read(this.#index).txDropped;
     this.#sentinelSent = false;
+    // What overran the socket earlier is the network's loss and not the cut's: the device counted it, we never had it.
+    this.#baseFrames += this.#socketDrops + takePacketDrops(this.receiveFd);
+    this.#socketDrops = 0;
   }
 
   sendSentinel(list: FrameList): boolean {

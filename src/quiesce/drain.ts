@@ -25,7 +25,7 @@ export const DEFAULT_BOUNDS: DrainBounds = { drainMs: 100, quietMs: 50 };
 const EAGER_MS = 5;
 
 /** Everything upwards is taken as settled: at this point only the way down is judged. */
-function isDrained({ up, ...rest }: Observation): boolean {
+export function isDrained({ up, ...rest }: Observation): boolean {
   const settled = { ...up, deviceFrames: up.receivedFrames, socketDrops: 0, queueEmpty: true };
   return judge({ ...rest, up: settled, method: 'count' }).proven;
 }

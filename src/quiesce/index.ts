@@ -1,6 +1,6 @@
 /** The methods of quiescing a network and the sequence hold → drain → stop → sweep → mark → save → resume → release. */
 export type { Channel, Observation } from './channel.js';
-export { DEFAULT_BOUNDS, drain, type DrainBounds } from './drain.js';
+export { DEFAULT_BOUNDS, drain, isDrained, type DrainBounds } from './drain.js';
 export * from './evidence.js';
 export {
   combine,

@@ -63,15 +63,15 @@ export class Egress {
     return this.#pending;
   }
 
-  /** Whether the hold queue's bounds are reached. */
-  get overflowing(): boolean {
-    return this.queue.length >= HOLD_QUEUE_FRAMES || this.queue.bytes >= HOLD_QUEUE_BYTES;
+  /** How full the hold queue is: from 1 on the hold must be ended. */
+  get fullness(): number {
+    return Math.max(this.queue.length / HOLD_QUEUE_FRAMES, this.queue.bytes / HOLD_QUEUE_BYTES);
   }
 
   /** Puts a frame at the tail; during a hold and while one is being released, with the large bound. */
   enqueue(frame: HeldFrame, held: boolean): void {
     this.#row[frame.restored ? Row.QUEUED_RESTORED : Row.QUEUED_SWITCHED]!++;
-    const full = held || this.pace.active ? this.overflowing : this.queue.length >= LIVE_QUEUE_FRAMES;
+    const full = held || this.pace.active ? this.fullness >= 1 : this.queue.length >= LIVE_QUEUE_FRAMES;
     if (full && !held) return this.#drop('queueFull');
     this.#push(frame);
   }

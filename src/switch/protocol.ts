@@ -79,7 +79,7 @@ export interface Request {
 /** Unasked messages of the switch thread. */
 export type Notice =
   | { readonly notice: 'ready' }
-  /** A hold queue ran over: the switch has ended the hold by itself and delivers. */
+  /** A hold queue has reached its bound: end the hold. At twice the bound the switch ends it by itself. */
   | { readonly notice: 'overflow'; readonly epoch: number }
   /** The first frame left on the last port that had any; then: every queue has run empty. */
   | {

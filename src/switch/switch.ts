@@ -99,7 +99,8 @@ export class Switch {
   #nonces: Uint8Array[] = [];
   #sequence = 0;
   #held = false;
-  #overflowed = false;
+  /** The fullest hold queue of this hold; see {@link Egress.fullness}. */
+  #fullness = 0;
   #now = 0;
 
   constructor(counters: SharedArrayBuffer, wallClock: () => bigint) {
@@ -111,9 +112,14 @@ export class Switch {
     return this.#held;
   }
 
-  /** A hold queue ran over; the hold must be ended. Nothing was lost. */
+  /** A hold queue has reached its bound: the hold must be ended, by whoever can resume what is stopped. Nothing is lost. */
   get overflowed(): boolean {
-    return this.#overflowed;
+    return this.#fullness >= 1;
+  }
+
+  /** A hold queue has reached twice its bound: nobody ended the hold, so the switch has to. */
+  get flooded(): boolean {
+    return this.#fullness >= 2;
   }
 
   addSegment(name: string, settings: SegmentSettings): void {
@@ -227,7 +233,7 @@ export class Switch {
       if (!this.#held && to.egress.direct) to.egress.addDirect(slot, start, length);
       else {
         to.egress.enqueue(this.#keep(from, slot, start, length), this.#held);
-        if (this.#held && to.egress.overflowing) this.#overflowed = true;
+        if (this.#held) this.#fullness = Math.max(this.#fullness, to.egress.fullness);
       }
     }
     return copies;
@@ -267,7 +273,7 @@ export class Switch {
   hold(): void {
     for (const { port } of this.#byId.values()) port.beginHold(); // may throw; then there is no hold
     this.#held = true;
-    this.#overflowed = false;
+    this.#fullness = 0;
   }
 
   /** Puts one sentinel behind the last frame sent on each port that needs one. */
@@ -285,7 +291,7 @@ export class Switch {
   /** Receives on every port until nothing waits (bounded: a guest still running could go on for ever). */
   sweep(now: number): void {
     for (const { index } of this.#byId.values()) {
-      for (let rounds = 0; rounds < 10_000 && !this.#overflowed && this.receive(index, now) > 0; rounds++);
+      for (let rounds = 0; rounds < 10_000 && !this.overflowed && this.receive(index, now) > 0; rounds++);
     }
   }
 
@@ -326,7 +332,7 @@ export class Switch {
   /** Resumes delivery: what was held first, paced. */
   release(now: number): void {
     this.#held = false;
-    this.#overflowed = false;
+    this.#fullness = 0;
     for (const { egress } of this.#byId.values()) egress.beginRelease(now);
   }
 

@@ -36,6 +36,8 @@ class SwitchThread {
   readonly #marks = new Map<number, Mark>();
   #epoch = 0;
   #nextMark = 1;
+  /** The hold whose overflow has been told. */
+  #overflowTold = 0;
   #reportRelease = false;
   #capture: Capture | undefined;
   #closed = false;
@@ -83,9 +85,13 @@ class SwitchThread {
 
   /** Tells the main thread what it has not asked for. */
   #report(): void {
-    if (this.#switch.overflowed) {
+    if (this.#switch.overflowed && this.#overflowTold !== this.#epoch) {
+      this.#overflowTold = this.#epoch;
+      this.#post({ notice: 'overflow', epoch: this.#epoch });
+    }
+    if (this.#switch.flooded) {
       this.#switch.release(monotonicMs());
-      this.#post({ notice: 'overflow', epoch: this.#epoch++ });
+      this.#epoch++;
     }
     if (this.#reportRelease) {
       const { lastPortStartedAt: startedAt, drained } = this.#switch.releaseProgress();
@@ -96,6 +102,10 @@ class SwitchThread {
     }
     const batch = this.#capture?.batch();
     if (batch !== undefined) this.#post({ notice: 'captured', ...batch });
+  }
+
+  #refuseWhenHeld(): void {
+    if (this.#switch.held) throw new StillwireError('NETWORK_HELD', 'ports cannot come or go during a hold');
   }
 
   #add(port: Port, segment: string, vlan: number): void {
@@ -125,19 +135,23 @@ class SwitchThread {
       return undefined;
     },
     addTap: (ask) => {
+      this.#refuseWhenHeld();
       const port = this.#opener.tap(ask);
       this.#add(port, ask.segment, ask.vlan);
       return { tunFd: port.tunFd };
     },
     addDevice: (ask) => {
+      this.#refuseWhenHeld();
       this.#add(this.#opener.device(ask), ask.segment, ask.vlan);
       return undefined;
     },
     addExternal: (ask) => {
+      this.#refuseWhenHeld();
       this.#add(this.#opener.external(ask), ask.segment, ask.vlan);
       return undefined;
     },
     removePort: ({ id }) => {
+      this.#refuseWhenHeld();
       const port = this.#switch.ports().find((candidate) => candidate.id === id);
       if (port !== undefined) this.#engine.unwatch(port.receiveFd);
       this.#switch.removePort(id);

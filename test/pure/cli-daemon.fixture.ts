@@ -96,7 +96,13 @@ export function fakeDaemon({ running, leaseMs = 5000, client = {}, failure }: Be
     },
     hold: (ask) => {
       note('hold', ask);
-      return Promise.resolve({ token: 'the-token', method: 'count' as const, leaseMs, drainMs: 0.7 });
+      return Promise.resolve({
+        token: 'the-token',
+        method: 'count' as const,
+        leaseMs,
+        drainMs: 0.7,
+        unready: [],
+      });
     },
     renew: (token, ms) => later('renew', token, ms),
     mark: (token, name) => {

@@ -65,6 +65,7 @@ export class FakeHold implements HeldNetwork {
   readonly token = `token-${String(Math.random()).slice(2)}`;
   readonly method = 'count' as const;
   readonly heldAt = Number(process.hrtime.bigint()) / 1e6;
+  readonly unready: string[] = [];
   readonly renewed: (number | undefined)[] = [];
   state: HoldState = 'held';
   readonly #lost = new AbortController();
