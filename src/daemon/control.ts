@@ -16,7 +16,7 @@ import type { CheckpointBody, HoldBody, HoldGrant, ReleaseReport } from './wire.
 /** The part of a hold that is used here. */
 export type HeldNetwork = Pick<
   Hold,
-  'token' | 'state' | 'signal' | 'method' | 'heldAt' | 'unready' | 'renew' | 'mark' | 'release'
+  'token' | 'state' | 'signal' | 'method' | 'heldAt' | 'unready' | 'inImage' | 'renew' | 'mark' | 'release'
 >;
 
 /** The part of a live network that is used here. */
@@ -187,6 +187,7 @@ export class Control {
       const bound = new Promise<void>((resolve) => setTimeout(resolve, ABORT_BOUND_MS).unref());
       await Promise.race([operation.ended, bound]);
     }
-    await this.live.network.currentHold?.release();
+    const hold = this.live.network.currentHold;
+    if (hold?.inImage === false) await hold.release(); // frames of an image are not delivered: a restore will
   }
 }

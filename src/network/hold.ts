@@ -51,6 +51,7 @@ export class Hold {
   readonly #parts: Parts;
   #drained: readonly Observation[] = [];
   #state: HoldState = 'held';
+  #inImage = false;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
@@ -85,6 +86,11 @@ export class Hold {
   /** Monotonic milliseconds at which the switch had stopped delivering. */
   get heldAt(): number {
     return this.#parts.held.at;
+  }
+
+  /** Whether its frames are, or are about to be, in an image: marked or restored. */
+  get inImage(): boolean {
+    return this.#inImage;
   }
 
   /** Ports whose way down was not seen empty: their machines take nothing, and the cut will not be proven. */
@@ -140,6 +146,7 @@ export class Hold {
     const { channel, held, method, bounds, handle } = this.#parts;
     const swept = await sweep(channel, held.epoch, method, bounds, this.signal);
     const answer = await channel.mark(held.epoch);
+    this.#inImage = true;
     return new Mark(handle, answer, combine(method, this.#drained, swept), method, this.signal);
   }
 
@@ -164,6 +171,7 @@ export class Hold {
   /** Puts saved frames and stations back into the held network. @throws StillwireError HOLD_EXPIRED */
   async restore(saved: Omit<Commands['restore']['ask'], 'epoch'>): Promise<void> {
     this.#demandHeld();
+    this.#inImage = true;
     await this.#parts.handle.call('restore', { epoch: this.#parts.held.epoch, ...saved });
   }
 }

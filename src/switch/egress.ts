@@ -15,10 +15,14 @@ import { DROP_REASONS, type DropReason } from './ledger.js';
 import { Pace } from './pace.js';
 import { FrameQueue, type HeldFrame } from './queue.js';
 
-/** Outside a hold a slow port may let this many frames wait, like a NIC's transmit queue. */
-const LIVE_QUEUE_FRAMES = 1024;
+/**
+ * Outside a hold a slow port may let this much wait. More than a NIC's transmit queue would: under software emulation a
+ * guest may get no processor for a quarter of a second, and what it is sent meanwhile should not be lost.
+ */
+const LIVE_QUEUE_FRAMES = 8192;
+const LIVE_QUEUE_BYTES = 32 * 1024 * 1024;
 /** Bursts one port's queue may send in a turn: with fewer, several senders fill it faster than it empties. */
-const SERVED_BURSTS = LIVE_QUEUE_FRAMES / BURST;
+const SERVED_BURSTS = 16;
 /** Bounds of a hold queue; more ends the hold. */
 export const HOLD_QUEUE_FRAMES = 65_536;
 export const HOLD_QUEUE_BYTES = 256 * 1024 * 1024;
@@ -71,7 +75,10 @@ export class Egress {
   /** Puts a frame at the tail; during a hold and while one is being released, with the large bound. */
   enqueue(frame: HeldFrame, held: boolean): void {
     this.#row[frame.restored ? Row.QUEUED_RESTORED : Row.QUEUED_SWITCHED]!++;
-    const full = held || this.pace.active ? this.fullness >= 1 : this.queue.length >= LIVE_QUEUE_FRAMES;
+    const full =
+      held || this.pace.active
+        ? this.fullness >= 1
+        : this.queue.length >= LIVE_QUEUE_FRAMES || this.queue.bytes >= LIVE_QUEUE_BYTES;
     if (full && !held) return this.#drop('queueFull');
     this.#push(frame);
   }

@@ -20,6 +20,8 @@ import type { Commands } from './protocol.js';
 
 /** Frames a TAP's ring holds: the kernel's default, far above the window, so that it never overflows. */
 const RING_FRAMES = 1000;
+/** The ring of a device port is filled by its machine and emptied by us: room for what it sends while we get no CPU. */
+const DEVICE_RING_FRAMES = 8192;
 
 export class PortOpener {
   readonly #memory: FrameMemory;
@@ -55,7 +57,7 @@ export class PortOpener {
         acceptOffloads(tunFd);
         if (mac !== undefined) setLinkMac(device, parseMac(mac));
         setLinkMtu(device, mtu);
-        setLinkQueueLength(device, RING_FRAMES);
+        setLinkQueueLength(device, DEVICE_RING_FRAMES);
         setLinkUp(device, { arp: true });
         const statistics = new LinkStatistics();
         try {

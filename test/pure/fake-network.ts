@@ -66,6 +66,7 @@ export class FakeHold implements HeldNetwork {
   readonly method = 'count' as const;
   readonly heldAt = Number(process.hrtime.bigint()) / 1e6;
   readonly unready: string[] = [];
+  inImage = false;
   readonly renewed: (number | undefined)[] = [];
   state: HoldState = 'held';
   readonly #lost = new AbortController();

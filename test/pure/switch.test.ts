@@ -105,13 +105,13 @@ describe('switching', () => {
   test('a full port makes frames wait in order, a bounded number; other ports do not feel it', () => {
     const bench = new Bench(three);
     bench.port('b').window = 10;
-    for (let n = 0; n < 3000; n++) bench.send('a', frame(n));
-    expect(bench.sent('c')).toHaveLength(3000);
+    for (let n = 0; n < 10_000; n++) bench.send('a', frame(n));
+    expect(bench.sent('c')).toHaveLength(10_000);
     bench.balances();
     const { held, dropped } = bench.core.ledger()[1]!.egress;
-    expect(held).toBeGreaterThanOrEqual(1024);
-    expect(held).toBeLessThan(1024 + 64);
-    expect(dropped.queueFull).toBe(3000 - 10 - held);
+    expect(held).toBeGreaterThanOrEqual(8192);
+    expect(held).toBeLessThan(8192 + 64);
+    expect(dropped.queueFull).toBe(10_000 - 10 - held);
     bench.run(2000, () => bench.port('b').read());
     expect(bench.sent('b')).toEqual(Array.from({ length: 10 + held }, (_, n) => n));
     bench.balances();
