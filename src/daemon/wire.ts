@@ -122,7 +122,11 @@ const boundMs = z.number().min(1).max(600_000);
 const quiesce = {
   method: method.exactOptional(),
   bounds: z
-    .strictObject({ drainMs: boundMs.exactOptional(), quietMs: boundMs.exactOptional() })
+    .strictObject({
+      drainMs: boundMs.exactOptional(),
+      lingerMs: boundMs.exactOptional(),
+      quietMs: boundMs.exactOptional(),
+    })
     .exactOptional(),
 };
 

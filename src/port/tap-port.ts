@@ -29,7 +29,7 @@ import { ringEntries, type Port } from './port.js';
 
 /** Unread frames in a ring, at most (of 1000, tun's txqueuelen). */
 export const WINDOW = 256;
-/** Sentinels a guest that reads nothing may have before it, one per hold tried. */
+/** Sentinels a guest that reads nothing may have before it. */
 const SENTINEL_RESERVE = 16;
 /** Room for what a guest sends while we serve others. */
 const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
@@ -125,11 +125,10 @@ export class TapPort implements Port {
   }
 
   sendSentinel(list: FrameList): boolean {
-    if (this.#sentinelsUnread >= SENTINEL_RESERVE && !this.#ringIsEmpty()) return false;
-    if (this.#transmit(list, 0, 1) !== 1) return false;
-    this.#sentinelsUnread++;
-    this.#sentinelSent = true;
-    return true;
+    const room = this.#sentinelsUnread < SENTINEL_RESERVE || this.#ringIsEmpty();
+    this.#sentinelSent = room && this.#transmit(list, 0, 1) === 1;
+    if (this.#sentinelSent) this.#sentinelsUnread++;
+    return this.#sentinelSent;
   }
 
   downEvidence(): DownEvidence {

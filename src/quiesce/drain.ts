@@ -15,11 +15,16 @@ import { pause } from './pause.js';
 export interface DrainBounds {
   /** How long `count` waits for slow guests, milliseconds. */
   readonly drainMs: number;
+  /**
+   * How long `count` lets the guests run on, held, even when all is drained: what they send meanwhile is in flight at
+   * the cut. Milliseconds, less than {@link drainMs}; 0 but for showing and testing.
+   */
+  readonly lingerMs: number;
   /** How long nothing may have moved for `quiet`, milliseconds. */
   readonly quietMs: number;
 }
 
-export const DEFAULT_BOUNDS: DrainBounds = { drainMs: 100, quietMs: 50 };
+export const DEFAULT_BOUNDS: DrainBounds = { drainMs: 100, lingerMs: 0, quietMs: 50 };
 
 /** Asks again without pause for this long; after that the guest is slow and a pause costs nothing. */
 const EAGER_MS = 5;
@@ -48,7 +53,8 @@ export async function drain(
     signal.throwIfAborted();
     const seen = await channel.observe(epoch);
     const elapsed = performance.now() - began;
-    if (seen.every(isDrained) || elapsed >= bounds.drainMs) return seen;
+    const done = elapsed >= bounds.lingerMs && seen.every(isDrained);
+    if (done || elapsed >= bounds.drainMs) return seen;
     if (elapsed > EAGER_MS) await pause(1, signal);
   }
 }

@@ -4,7 +4,7 @@ import { drain, sweep } from '../../src/quiesce/index.js';
 import { observation, ScriptedChannel } from './scripted-channel.js';
 
 const never = new AbortController().signal;
-const bounds = { drainMs: 60, quietMs: 20 };
+const bounds = { drainMs: 60, lingerMs: 0, quietMs: 20 };
 const expired = new StillwireError('HOLD_EXPIRED', 'the lease ran out');
 
 async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
