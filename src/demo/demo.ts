@@ -30,8 +30,8 @@ export const DEMO_NETWORK = 'demo';
 /** Sequenced datagrams that must be in flight at each cut, or the demo shows nothing. */
 export const LEAST_IN_FLIGHT = 10;
 
-/** Twelve flows: 7,200 datagrams and 3 MB of TCP a second, which two cores carry with emulated guests. */
-const LOAD: Load = { udpRate: 600, tcpRate: '250k' };
+/** Twelve flows: 6,600 datagrams and 1.8 MB of TCP a second, which two cores carry with emulated guests. */
+const LOAD: Load = { udpRate: 550, tcpRate: '150k' };
 /**
  * The drain ends when all guests have read what was sent to them; a machine with other work gets more time for it. But
  * it lasts 20 ms at least: a fast cut takes 3 ms, in which emulated guests, scheduled in slices as long, may happen to
