@@ -11,8 +11,8 @@
  */
 import { StillwireError } from '../errors/index.js';
 import type { Guest } from '../guest/index.js';
-import { ImageDraft, type CommittedImage, type GuestRecord } from '../image/index.js';
-import { Mark, type Release } from '../network/index.js';
+import { ImageDraft, removeCheckpoint, type CommittedImage, type GuestRecord } from '../image/index.js';
+import { Mark, type LeasedChannel, type Release } from '../network/index.js';
 import { runSequence, type Channel, type DrainBounds, type QuiesceMethod } from '../quiesce/index.js';
 import type { MarkAnswer } from '../switch/index.js';
 import { monotonicMs } from '../sys/index.js';
@@ -62,6 +62,7 @@ class Taking {
   readonly #phases: Record<string, number> = {};
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
+  #mark: Mark | undefined;
   /** To be called in the end, whatever came. */
   readonly #undo: (() => void)[] = [];
 
@@ -86,6 +87,7 @@ class Taking {
       throw this.#abort.signal.aborted ? this.#abort.signal.reason : error;
     } finally {
       this.#letGo();
+      await this.#mark?.unpin().catch(() => undefined); // the network may have ended with its guests
     }
   }
 
@@ -140,6 +142,7 @@ class Taking {
     const { method = 'count', bounds, requireProof = false, kill = false, wrapChannel } = this.#options;
     const { network, definition } = this.#live;
     const leased = network.channel(LEASE_MS);
+    this.#undo.push(() => leased.forget());
     leased.signal.addEventListener('abort', () => this.#abort.abort(leased.signal.reason));
     const files = new Map(crew.present.map((guest) => [guest, draft.path(stateFile(guest.name))]));
     await this.#timed('prepare', () =>
@@ -147,17 +150,14 @@ class Taking {
     );
     let release: Promise<Release | undefined> = Promise.resolve(undefined);
     let endedAt = 0;
-    const present = new Set(crew.present.map(({ name }) => name));
+    const witnessed = this.#witnessed(leased, new Set(crew.present.map(({ name }) => name)));
 
     const cut = await runSequence(
-      wrapChannel?.(leased) ?? leased,
+      wrapChannel?.(witnessed) ?? witnessed,
       crew,
       async (answer, evidence) => {
-        // The port of a guest that has ended has nobody behind it, and nothing to prove.
-        const witnesses = evidence.filter(
-          ({ port, kind }) => kind !== 'tap' || present.has(port.split('/')[0]!),
-        );
-        const mark = new Mark(network.handle, answer, witnesses, method);
+        const mark = new Mark(network.handle, answer, evidence, method);
+        this.#mark = mark;
         await everyone(crew.present, (guest) => guest.save(files.get(guest)!, this.#signal));
         if (!kill) {
           release = network.nextRelease(RELEASE_BOUND_MS);
@@ -168,6 +168,10 @@ class Taking {
         const image = await this.#timed('commit', () =>
           writeImage(draft, { definition, mark, guests, measured }),
         );
+        if (this.#signal.aborted) {
+          await removeCheckpoint(image.path); // nobody has been ended yet: all of it can still be undone
+          this.#signal.throwIfAborted();
+        }
         this.#letGo(); // from here on their end is ours, and no loss
         leased.forget(); // the hold ends with the network
         await crew.kill();
@@ -184,22 +188,33 @@ class Taking {
       },
     );
     const { mark } = cut.saved;
-    try {
-      if (cut.saved.image !== undefined) {
-        return this.#report(mark, cut.saved.image, crew, { pauseMs: endedAt - cut.heldAt, releaseMs: null });
-      }
-      const released = await release;
-      const releasedAt = cut.releasedAt ?? cut.heldAt;
-      const pauseMs = (released?.startedAt ?? releasedAt) - cut.heldAt;
-      const releaseMs = released === undefined ? null : released.drainedAt - releasedAt;
-      const measured = { phases: { ...this.#phases }, pauseMs, skewMs: crew.skew };
-      const image = await this.#timed('commit', () =>
-        writeImage(draft, { definition, mark, guests, measured }),
-      );
-      return this.#report(mark, image, crew, { pauseMs, releaseMs });
-    } finally {
-      await mark.unpin();
+    if (cut.saved.image !== undefined) {
+      return this.#report(mark, cut.saved.image, crew, { pauseMs: endedAt - cut.heldAt, releaseMs: null });
     }
+    const released = await release;
+    const releasedAt = cut.releasedAt ?? cut.heldAt;
+    const pauseMs = (released?.startedAt ?? releasedAt) - cut.heldAt;
+    const releaseMs = released === undefined ? null : released.drainedAt - releasedAt;
+    const measured = { phases: { ...this.#phases }, pauseMs, skewMs: crew.skew };
+    const image = await this.#timed('commit', () =>
+      writeImage(draft, { definition, mark, guests, measured }),
+    );
+    return this.#report(mark, image, crew, { pauseMs, releaseMs });
+  }
+
+  /** The channel as far as anybody is behind a port: that of a guest that has ended has nothing to prove. */
+  #witnessed(channel: LeasedChannel, present: ReadonlySet<string>): Channel<MarkAnswer> {
+    return {
+      hold: () => channel.hold(),
+      sentinels: (epoch) => channel.sentinels(epoch),
+      sweep: (epoch) => channel.sweep(epoch),
+      observe: async (epoch) => {
+        const seen = await channel.observe(epoch);
+        return seen.filter(({ port, kind }) => kind !== 'tap' || present.has(port.split('/')[0]!));
+      },
+      mark: (epoch) => channel.mark(epoch),
+      release: (epoch) => channel.release(epoch),
+    };
   }
 
   #report(

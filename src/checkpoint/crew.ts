@@ -46,8 +46,14 @@ export class Crew implements Participants {
     const running = this.#guests.filter((guest) => this.stateOf(guest) === 'running');
     await everyone(running, async (guest) => {
       this.#stopped.add(guest); // before the answer: a stop that failed half-way must be resumed too
-      await guest.stop();
+      const ran = await guest.stop();
       this.#stopTimes.push(performance.now());
+      if (ran) return;
+      this.#stopped.delete(guest); // whoever paused it meanwhile does not want it running
+      const { name } = guest;
+      throw new StillwireError('GUEST_FAILED', `guest ${name} was paused while the checkpoint began`, {
+        guest: name,
+      });
     });
   }
 

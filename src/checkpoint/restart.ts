@@ -82,9 +82,8 @@ async function openHeld(
     network: as ?? image.manifest.definition.network,
   };
   const frames = await image.frames();
-  const network = await Network.open(definition);
+  const { network, hold } = await Network.openHeld(definition, leaseMs);
   try {
-    const hold = await network.holdAsIs({ leaseMs });
     const nonces = sentinels.map((nonce) => Buffer.from(nonce, 'hex'));
     await hold.restore({ frames, stations, nonces });
     return { network, hold };
@@ -102,7 +101,7 @@ async function openHeld(
 export async function restart(
   options: RestartOptions,
 ): Promise<{ live: LiveNetwork; report: RestartReport }> {
-  const { signal, startedAtMs = Date.now() } = options;
+  const { startedAtMs = Date.now() } = options;
   const { phases, timed } = stopwatch(options.onPhase);
   const image = await timed('verify', () => openImage(options.directory));
   const { manifest } = image;
@@ -110,6 +109,8 @@ export async function restart(
   await timed('check', () => checkSurroundings(manifest));
   const { network, hold } = await timed('open', () => openHeld(image, options.as, RESTART_LEASE_MS));
   const live = new LiveNetwork(network);
+  // With the hold the saved frames are lost: they went to guests that do not run.
+  const signal = AbortSignal.any([options.signal, hold.signal]);
   try {
     const runDirectory =
       typeof options.runDirectory === 'string'
@@ -128,6 +129,7 @@ export async function restart(
       ({ name }) => manifest.guests[name]?.runState === 'running',
     );
     await timed('resume', () => everyone(running, (guest) => guest.resume()));
+    signal.throwIfAborted();
     const restartMs = Date.now() - startedAtMs;
     await timed('release', () => hold.release());
     const guests = Object.entries(manifest.guests).map(([name, { runState }]) => ({ name, state: runState }));

@@ -11,9 +11,10 @@ export async function saveMark(
   mark: Mark,
   { name, directory }: { readonly name: string; readonly directory: string },
 ): Promise<ImageReport> {
-  mark.lost.throwIfAborted();
-  const draft = await ImageDraft.create(directory, name);
+  let draft: ImageDraft | undefined;
   try {
+    mark.lost.throwIfAborted();
+    draft = await ImageDraft.create(directory, name);
     const image = await writeImage(draft, { definition, mark, guests: {}, measured: { phases: {} } });
     if (mark.lost.aborted) {
       await removeCheckpoint(image.path);
@@ -30,7 +31,7 @@ export async function saveMark(
       bytes: image.bytes,
     };
   } catch (error) {
-    await draft.abandon();
+    await draft?.abandon();
     throw error;
   } finally {
     await mark.unpin();

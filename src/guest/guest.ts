@@ -32,8 +32,11 @@ export interface Guest {
   runState(): Promise<RunState>;
   writableDisks(): Promise<WritableDisk[]>;
   identity(): Promise<GuestIdentity>;
-  /** Stops the guest's processors. Resolves when the hypervisor has confirmed it; the time is taken there. */
-  stop(): Promise<void>;
+  /**
+   * Stops the guest's processors. Resolves when the hypervisor has confirmed it; the time is taken there.
+   * @returns whether they had been running
+   */
+  stop(): Promise<boolean>;
   /** Lets them run again, also after {@link save}. */
   resume(): Promise<void>;
   /**

@@ -83,12 +83,12 @@ export class QemuGuest implements Guest {
     return this.#while('identifying', async () => readIdentity(this.#qmp, await this.#hashes));
   }
 
-  stop(): Promise<void> {
+  stop(): Promise<boolean> {
     return this.#run('stop', 'stopping', false);
   }
 
-  resume(): Promise<void> {
-    return this.#run('cont', 'resuming', true);
+  async resume(): Promise<void> {
+    await this.#run('cont', 'resuming', true);
   }
 
   prepareSave(file: string): Promise<() => void> {
@@ -128,14 +128,16 @@ export class QemuGuest implements Guest {
     return stopWatching;
   }
 
-  #run(command: string, doing: string, running: boolean): Promise<void> {
+  /** Starts or stops it, in one round trip; whether it had been running. */
+  #run(command: string, doing: string, running: boolean): Promise<boolean> {
     return this.#while(doing, async () => {
-      const [, status] = await Promise.all([
+      const [before, , after] = await Promise.all([
+        ask(this.#qmp, StatusAnswer, 'query-status'),
         this.#qmp.execute(command),
         ask(this.#qmp, StatusAnswer, 'query-status'),
       ]);
-      if (status.running === running) return;
-      throw new StillwireError('GUEST_FAILED', `it is ${status.status} after ${command}`);
+      if (after.running === running) return before.running;
+      throw new StillwireError('GUEST_FAILED', `it is ${after.status} after ${command}`);
     });
   }
 

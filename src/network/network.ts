@@ -48,13 +48,34 @@ export class Network extends EventEmitter<NetworkEvents> {
    * @throws StillwireError NETWORK_STALE, NO_PRIVILEGE, MISSING_PROGRAM, SYSCALL
    */
   static async open(definition: NetworkDefinition): Promise<Network> {
+    return (await Network.#open(definition, undefined)).network;
+  }
+
+  /**
+   * As {@link open}, but held from its first moment: nothing is delivered, and nothing is received before
+   * {@link Hold.restore} or the release.
+   */
+  static async openHeld(
+    definition: NetworkDefinition,
+    leaseMs: number,
+  ): Promise<{ network: Network; hold: Hold }> {
+    const { network, hold } = await Network.#open(definition, leaseMs);
+    if (hold === undefined)
+      throw new StillwireError('HOLD_EXPIRED', 'the hold ended before the network was open');
+    return { network, hold };
+  }
+
+  static async #open(
+    definition: NetworkDefinition,
+    leaseMs: number | undefined,
+  ): Promise<{ network: Network; hold: Hold | undefined }> {
     const namespace = namespaceOf(definition.network);
     await createNamespace(namespace);
     let network: Network | undefined;
     try {
       network = new Network(definition, await SwitchHandle.start(namespacePath(namespace)));
-      await network.#build();
-      return network;
+      await network.#build(leaseMs);
+      return { network, hold: network.#hold };
     } catch (error) {
       await (network?.close() ?? deleteNamespace(namespace));
       throw error;
@@ -65,10 +86,11 @@ export class Network extends EventEmitter<NetworkEvents> {
     return namespaceOf(this.definition.network);
   }
 
-  async #build(): Promise<void> {
+  async #build(leaseMs: number | undefined): Promise<void> {
     for (const [name, settings] of Object.entries(this.definition.segments)) {
       await this.#switch.call('addSegment', { name, settings });
     }
+    if (leaseMs !== undefined) await this.holdAsIs({ leaseMs });
     for (const [guest, { nics }] of Object.entries(this.definition.guests)) {
       for (const { name, segment, mtu, vlan = 0 } of nics) {
         const id = nicPort(guest, name);

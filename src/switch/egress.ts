@@ -26,6 +26,8 @@ const SERVED_BURSTS = 16;
 /** Bounds of a hold queue; more ends the hold. */
 export const HOLD_QUEUE_FRAMES = 65_536;
 export const HOLD_QUEUE_BYTES = 256 * 1024 * 1024;
+/** While a hold that ran over is being delivered, what comes meanwhile finds room too, up to this multiple. */
+const MOST_FULLNESS = 4;
 /** A port that takes nothing is asked again after a tenth of the time it has refused, within these bounds. */
 const RETRY_MIN_MS = 0.1;
 const RETRY_MAX_MS = 50;
@@ -77,7 +79,7 @@ export class Egress {
     this.#row[frame.restored ? Row.QUEUED_RESTORED : Row.QUEUED_SWITCHED]!++;
     const full =
       held || this.pace.active
-        ? this.fullness >= 1
+        ? this.fullness >= MOST_FULLNESS
         : this.queue.length >= LIVE_QUEUE_FRAMES || this.queue.bytes >= LIVE_QUEUE_BYTES;
     if (full && !held) return this.#drop('queueFull');
     this.#push(frame);

@@ -36,6 +36,8 @@ class SwitchThread {
   readonly #marks = new Map<number, Mark>();
   #epoch = 0;
   #nextMark = 1;
+  /** Ports opened during a hold, from which nothing is received yet. */
+  readonly #unwatched: { readonly index: number; readonly fd: number }[] = [];
   /** The hold whose overflow has been told. */
   #overflowTold = 0;
   #reportRelease = false;
@@ -91,6 +93,7 @@ class SwitchThread {
     }
     if (this.#switch.flooded) {
       this.#switch.release(monotonicMs());
+      this.#watchAll();
       this.#epoch++;
     }
     if (this.#reportRelease) {
@@ -104,17 +107,20 @@ class SwitchThread {
     if (batch !== undefined) this.#post({ notice: 'captured', ...batch });
   }
 
-  #refuseWhenHeld(): void {
-    if (this.#switch.held) throw new StillwireError('NETWORK_HELD', 'ports cannot come or go during a hold');
-  }
-
   #add(port: Port, segment: string, vlan: number): void {
     try {
-      this.#engine.watch(this.#switch.addPort(port, segment, vlan), port.receiveFd);
+      const index = this.#switch.addPort(port, segment, vlan);
+      // Into a network that is being restored nothing may come before the saved frames: it waits in the socket.
+      if (this.#switch.held) this.#unwatched.push({ index, fd: port.receiveFd });
+      else this.#engine.watch(index, port.receiveFd);
     } catch (error) {
       port.close();
       throw error;
     }
+  }
+
+  #watchAll(): void {
+    for (const { index, fd } of this.#unwatched.splice(0)) this.#engine.watch(index, fd);
   }
 
   #fence(epoch: number): void {
@@ -135,23 +141,19 @@ class SwitchThread {
       return undefined;
     },
     addTap: (ask) => {
-      this.#refuseWhenHeld();
       const port = this.#opener.tap(ask);
       this.#add(port, ask.segment, ask.vlan);
       return { tunFd: port.tunFd };
     },
     addDevice: (ask) => {
-      this.#refuseWhenHeld();
       this.#add(this.#opener.device(ask), ask.segment, ask.vlan);
       return undefined;
     },
     addExternal: (ask) => {
-      this.#refuseWhenHeld();
       this.#add(this.#opener.external(ask), ask.segment, ask.vlan);
       return undefined;
     },
     removePort: ({ id }) => {
-      this.#refuseWhenHeld();
       const port = this.#switch.ports().find((candidate) => candidate.id === id);
       if (port !== undefined) this.#engine.unwatch(port.receiveFd);
       this.#switch.removePort(id);
@@ -203,6 +205,7 @@ class SwitchThread {
       this.#fence(epoch);
       const at = monotonicMs();
       this.#switch.release(at);
+      this.#watchAll();
       this.#reportRelease = true;
       return { at };
     },
@@ -211,6 +214,7 @@ class SwitchThread {
       this.#switch.recognise(nonces);
       this.#switch.learnStations(stations, monotonicMs());
       this.#switch.restore(frames);
+      this.#watchAll();
       return undefined;
     },
     ledger: () => ({ held: this.#switch.held, engine: this.#engine.name, ports: this.#switch.ledger() }),
