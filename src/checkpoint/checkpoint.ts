@@ -158,11 +158,14 @@ class Taking {
       async (answer, evidence) => {
         const mark = new Mark(network.handle, answer, evidence, method);
         this.#mark = mark;
-        await everyone(crew.present, (guest) => guest.save(files.get(guest)!, this.#signal));
+        const saveAll = (): Promise<void> =>
+          everyone(crew.present, (guest) => guest.save(files.get(guest)!, this.#signal));
         if (!kill) {
+          await saveAll();
           release = network.nextRelease(RELEASE_BOUND_MS);
           return { mark, image: undefined };
         }
+        await this.#timed('save', saveAll);
         this.#signal.throwIfAborted();
         const measured = { phases: { ...this.#phases }, skewMs: crew.skew };
         const image = await this.#timed('commit', () =>
@@ -183,7 +186,9 @@ class Taking {
         requireProof,
         stayHeld: kill,
         signal: this.#signal,
-        onPhase: this.#onPhase,
+        onPhase: (phase, ms) => {
+          if (!kill || phase !== 'save') this.#onPhase(phase, ms); // with kill it has the commit in it
+        },
         ...(bounds === undefined ? {} : { bounds }),
       },
     );

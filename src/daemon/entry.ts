@@ -10,6 +10,7 @@
  *
  * A network that cannot be removed keeps its directory and lock file, for `stillwire down` to find.
  */
+import { keepInheritedFds } from '../sys/index.js';
 import { saveMark, takeCheckpoint, type LiveNetwork } from '../checkpoint/index.js';
 import type { StillwireError } from '../errors/index.js';
 import { readManifest } from '../image/index.js';
@@ -35,6 +36,7 @@ export interface DaemonHooks<J extends Job = Job> {
  * @throws StillwireError what kept it from starting; INTERRUPTED when it was ended before it was ready; what broke it
  */
 export async function runDaemon<J extends Job>(job: J, hooks: DaemonHooks<J> = {}): Promise<void> {
+  keepInheritedFds();
   const ending = new Ending(hooks.signal);
   try {
     const network = await networkOf(job);

@@ -6,6 +6,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { StillwireError } from '../errors/index.js';
+import { keepInheritedFds } from '../sys/index.js';
 import type { Job, ReadyReport, StartEvent } from './job.js';
 import { linesOf } from './lines.js';
 
@@ -31,6 +32,7 @@ export async function launchDaemon<J extends Job>(
 ): Promise<ReadyReport<J>> {
   const { signal, onEvent } = options;
   signal?.throwIfAborted();
+  keepInheritedFds();
   const child = spawn(process.execPath, [fileURLToPath(new URL('./main.js', import.meta.url))], {
     detached: true,
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],

@@ -82,6 +82,11 @@ export const ERRORS = {
     'A daemon of this network died and left things behind.',
     '`stillwire down -n NETWORK` removes them.',
   ),
+  DEVICE_EXISTS: entry(
+    'conflict',
+    'An interface that an external port needs on the host exists already.',
+    'End the network it belongs to, or name another device; a copy beside the original cannot have its external ports.',
+  ),
   NETWORK_HELD: entry(
     'conflict',
     'The network is held; this cannot be done during a hold.',

@@ -45,6 +45,8 @@ export async function startQemu(options: StartQemuOptions): Promise<Guest> {
   signal.throwIfAborted();
   const qmpSocket = join(runDirectory, `${name}.qmp`);
   const process = await startProcess(options, qmpSocket);
+  const { console } = definition;
+  if (console !== undefined) void process.ended.then(() => rmSync(console, { force: true })); // QEMU leaves it
   const kill = (): void => void process.kill();
   signal.addEventListener('abort', kill, { once: true });
   if (signal.aborted) kill();

@@ -49,13 +49,19 @@ export async function deleteNamespace(name: string): Promise<void> {
   if (namespaceExists(name)) await runProgram('ip', 'netns', 'delete', name);
 }
 
-/** Makes a veth pair: `inside` in the namespace, `outside` in ours, up, with these addresses. */
+/**
+ * Makes a veth pair: `inside` in the namespace, `outside` in ours, up, with these addresses.
+ * @throws StillwireError DEVICE_EXISTS
+ */
 export async function createVeth(
   namespace: string,
   inside: string,
   outside: { readonly device: string; readonly mtu: number; readonly addresses: readonly string[] },
 ): Promise<void> {
   const { device, addresses } = outside;
+  if (existsSync(`/sys/class/net/${device}`)) {
+    throw new StillwireError('DEVICE_EXISTS', `the host has an interface ${device} already`, { device });
+  }
   const pair = ['type', 'veth', 'peer', inside, 'netns', namespace];
   await runProgram('ip', 'link', 'add', device, 'mtu', String(outside.mtu), ...pair);
   for (const address of addresses) await runProgram('ip', ...addressWords(address, device));

@@ -1,5 +1,5 @@
 /** File descriptors: opening, duplicating, polling, locking. */
-import { constants } from 'node:fs';
+import { constants, readdirSync } from 'node:fs';
 import { check, EAGAIN, errno, native, nativeAsync, systemError } from './libc.js';
 
 const O_CLOEXEC = 0o2000000;
@@ -32,6 +32,19 @@ export const openFd = (path: string, flags: number, mode = 0o600): number =>
 export const closeFd = (fd: number): void => {
   check(cClose(fd), 'close', `fd ${fd}`);
 };
+
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+/**
+ * Keeps every descriptor above 2 that this process was given from the programs it starts: a shell's pipe that a daemon
+ * holds open would never end. Node's own, and ours, are so already.
+ */
+export function keepInheritedFds(): void {
+  for (const name of readdirSync('/proc/self/fd')) {
+    if (Number(name) > 2) cFcntl(Number(name), F_SETFD, FD_CLOEXEC); // one of them is gone again: the directory's own
+  }
+}
 
 /** A second descriptor of the same open file, close-on-exec. */
 export const duplicateFd = (fd: number): number =>
