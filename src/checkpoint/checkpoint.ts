@@ -16,9 +16,11 @@ import { Mark, type LeasedChannel, type Release } from '../network/index.js';
 import { runSequence, type Channel, type DrainBounds, type QuiesceMethod } from '../quiesce/index.js';
 import type { MarkAnswer } from '../switch/index.js';
 import { monotonicMs } from '../sys/index.js';
-import { Crew, everyone } from './crew.js';
+import { Crew } from './crew.js';
+import { everyone } from './everyone.js';
 import type { LiveNetwork } from './live-network.js';
-import { portReports, type CheckpointReport } from './report.js';
+import { imageReport, type CheckpointReport } from './report.js';
+import { Stopwatch } from './stopwatch.js';
 import { writeImage } from './write-image.js';
 
 export interface CheckpointOptions {
@@ -59,7 +61,7 @@ export function takeCheckpoint(live: LiveNetwork, options: CheckpointOptions): P
 class Taking {
   readonly #live: LiveNetwork;
   readonly #options: CheckpointOptions;
-  readonly #phases: Record<string, number> = {};
+  readonly #watch: Stopwatch;
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
   #mark: Mark | undefined;
@@ -69,6 +71,7 @@ class Taking {
   constructor(live: LiveNetwork, options: CheckpointOptions) {
     this.#live = live;
     this.#options = options;
+    this.#watch = new Stopwatch(options.onPhase);
     this.#signal = AbortSignal.any([options.signal, this.#abort.signal]);
   }
 
@@ -126,18 +129,6 @@ class Taking {
     this.#undo.push(await guest.prepareSave(file));
   }
 
-  #onPhase = (phase: string, ms: number): void => {
-    this.#phases[phase] = ms;
-    this.#options.onPhase?.(phase, ms);
-  };
-
-  async #timed<T>(phase: string, work: () => Promise<T>): Promise<T> {
-    const began = performance.now();
-    const result = await work();
-    this.#onPhase(phase, performance.now() - began);
-    return result;
-  }
-
   async #cut(crew: Crew, guests: Record<string, GuestRecord>, draft: ImageDraft): Promise<CheckpointReport> {
     const { method = 'count', bounds, requireProof = false, kill = false, wrapChannel } = this.#options;
     const { network, definition } = this.#live;
@@ -145,7 +136,7 @@ class Taking {
     this.#undo.push(() => leased.forget());
     leased.signal.addEventListener('abort', () => this.#abort.abort(leased.signal.reason));
     const files = new Map(crew.present.map((guest) => [guest, draft.path(stateFile(guest.name))]));
-    await this.#timed('prepare', () =>
+    await this.#watch.timed('prepare', () =>
       everyone(crew.present, (guest) => this.#prepare(guest, files.get(guest)!)),
     );
     let release: Promise<Release | undefined> = Promise.resolve(undefined);
@@ -165,18 +156,17 @@ class Taking {
           release = network.nextRelease(RELEASE_BOUND_MS);
           return { mark, image: undefined };
         }
-        await this.#timed('save', saveAll);
+        await this.#watch.timed('save', saveAll);
         this.#signal.throwIfAborted();
-        const measured = { phases: { ...this.#phases }, skewMs: crew.skew };
-        const image = await this.#timed('commit', () =>
+        const measured = { phases: { ...this.#watch.phases }, skewMs: crew.skew };
+        const image = await this.#watch.timed('commit', () =>
           writeImage(draft, { definition, mark, guests, measured }),
         );
         if (this.#signal.aborted) {
           await removeCheckpoint(image.path); // nobody has been ended yet: all of it can still be undone
           this.#signal.throwIfAborted();
         }
-        this.#letGo(); // from here on their end is ours, and no loss
-        leased.forget(); // the hold ends with the network
+        this.#letGo(); // from here on their end is ours, and no loss; the hold ends with the network
         await crew.kill();
         endedAt = monotonicMs();
         return { mark, image };
@@ -187,7 +177,7 @@ class Taking {
         stayHeld: kill,
         signal: this.#signal,
         onPhase: (phase, ms) => {
-          if (!kill || phase !== 'save') this.#onPhase(phase, ms); // with kill it has the commit in it
+          if (!kill || phase !== 'save') this.#watch.note(phase, ms); // with kill it has the commit in it
         },
         ...(bounds === undefined ? {} : { bounds }),
       },
@@ -200,8 +190,8 @@ class Taking {
     const releasedAt = cut.releasedAt ?? cut.heldAt;
     const pauseMs = (released?.startedAt ?? releasedAt) - cut.heldAt;
     const releaseMs = released === undefined ? null : released.drainedAt - releasedAt;
-    const measured = { phases: { ...this.#phases }, pauseMs, skewMs: crew.skew };
-    const image = await this.#timed('commit', () =>
+    const measured = { phases: { ...this.#watch.phases }, pauseMs, skewMs: crew.skew };
+    const image = await this.#watch.timed('commit', () =>
       writeImage(draft, { definition, mark, guests, measured }),
     );
     return this.#report(mark, image, crew, { pauseMs, releaseMs });
@@ -224,24 +214,13 @@ class Taking {
 
   #report(
     mark: Mark,
-    { path, bytes }: CommittedImage,
+    image: CommittedImage,
     crew: Crew,
     times: Pick<CheckpointReport, 'pauseMs' | 'releaseMs'>,
   ): CheckpointReport {
     const { stop, resume = null } = crew.skew;
-    return {
-      name: this.#options.name,
-      path,
-      method: mark.method,
-      proven: mark.proven,
-      ports: portReports(mark),
-      inFlightFrames: mark.frameCount,
-      ...times,
-      phases: this.#phases,
-      skewMs: { stop, resume },
-      ledger: mark.ledger,
-      bytes,
-      killed: this.#options.kill ?? false,
-    };
+    const { name, kill: killed = false } = this.#options;
+    const { phases } = this.#watch;
+    return { ...imageReport(name, mark, image), ...times, phases, skewMs: { stop, resume }, killed };
   }
 }

@@ -5,6 +5,7 @@
 import { StillwireError } from '../errors/index.js';
 import type { Guest, RunState } from '../guest/index.js';
 import type { Participants } from '../quiesce/index.js';
+import { everyone } from './everyone.js';
 
 const spread = (times: readonly number[]): number =>
   times.length === 0 ? 0 : Math.max(...times) - Math.min(...times);
@@ -77,11 +78,4 @@ export class Crew implements Participants {
     const resume = this.#resumeTimes.length === 0 ? {} : { resume: spread(this.#resumeTimes) };
     return { stop: spread(this.#stopTimes), ...resume };
   }
-}
-
-/** Does something for all at once, all of them whatever fails; then throws the first failure. */
-export async function everyone<T>(guests: readonly T[], work: (guest: T) => Promise<unknown>): Promise<void> {
-  const results = await Promise.allSettled(guests.map(work));
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
 }

@@ -4,6 +4,7 @@ import { StillwireError } from '../errors/index.js';
 import { nicPort, type NetworkDefinition } from '../definition/index.js';
 import { startQemu, type Guest } from '../guest/index.js';
 import { Network } from '../network/index.js';
+import { everyone } from './everyone.js';
 import { readStatus, type NetworkStatus } from './status.js';
 
 export interface UpOptions {
@@ -68,7 +69,7 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
     { runDirectory, signal, onProgress }: UpOptions,
     incomingOf: (guest: string) => Incoming | 'ended' | undefined,
   ): Promise<void> {
-    const starts = Object.entries(this.definition.guests).map(async ([name, definition]) => {
+    await everyone(Object.entries(this.definition.guests), async ([name, definition]) => {
       const incoming = incomingOf(name);
       if (incoming === 'ended') return;
       const tapFds = definition.nics.map((nic) => this.network.tapFd(nicPort(name, nic.name)));
@@ -83,8 +84,6 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
         if (!this.#closed) this.emit('guestEnded', name, reason);
       });
     });
-    const failed = (await Promise.allSettled(starts)).find((start) => start.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
   }
 
   /** Runs `work` while no other checkpoint can begin. @throws StillwireError NETWORK_BUSY, NETWORK_HELD */

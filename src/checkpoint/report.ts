@@ -1,4 +1,5 @@
 /** What a checkpoint tells about itself when it is done. */
+import type { CommittedImage } from '../image/index.js';
 import type { Mark } from '../network/index.js';
 import type { PortEvidence, QuiesceMethod } from '../quiesce/index.js';
 import type { PortLedger } from '../switch/index.js';
@@ -36,5 +37,13 @@ export interface CheckpointReport extends ImageReport {
   readonly killed: boolean;
 }
 
-export const portReports = (mark: Mark): PortReport[] =>
-  mark.verdicts.map((verdict, i) => ({ ...verdict, evidence: mark.evidence[i]! }));
+export const imageReport = (name: string, mark: Mark, { path, bytes }: CommittedImage): ImageReport => ({
+  name,
+  path,
+  method: mark.method,
+  proven: mark.proven,
+  ports: mark.verdicts.map((verdict, i) => ({ ...verdict, evidence: mark.evidence[i]! })),
+  inFlightFrames: mark.frameCount,
+  ledger: mark.ledger,
+  bytes,
+});

@@ -13,8 +13,9 @@ import { StillwireError } from '../errors/index.js';
 import type { NetworkDefinition } from '../definition/index.js';
 import { openImage, type Image } from '../image/index.js';
 import { Network, type Hold } from '../network/index.js';
-import { everyone } from './crew.js';
+import { everyone } from './everyone.js';
 import { LiveNetwork } from './live-network.js';
+import { Stopwatch } from './stopwatch.js';
 import { checkSurroundings } from './surroundings.js';
 
 export interface RestoreOptions {
@@ -56,20 +57,6 @@ export interface RestoreReport {
 const RESTART_LEASE_MS = 15 * 60_000;
 export const DEFAULT_RESTORE_LEASE_MS = 5 * 60_000;
 
-type Timed = <T>(phase: string, work: () => Promise<T>) => Promise<T>;
-
-function stopwatch(onPhase: RestoreOptions['onPhase']): { phases: Record<string, number>; timed: Timed } {
-  const phases: Record<string, number> = {};
-  const timed: Timed = async (phase, work) => {
-    const began = performance.now();
-    const result = await work();
-    phases[phase] = performance.now() - began;
-    onPhase?.(phase, phases[phase]);
-    return result;
-  };
-  return { phases, timed };
-}
-
 /** Opens the network of an image, held, with its frames and stations in it. */
 async function openHeld(
   image: Image,
@@ -102,12 +89,12 @@ export async function restart(
   options: RestartOptions,
 ): Promise<{ live: LiveNetwork; report: RestartReport }> {
   const { startedAtMs = Date.now() } = options;
-  const { phases, timed } = stopwatch(options.onPhase);
-  const image = await timed('verify', () => openImage(options.directory));
+  const watch = new Stopwatch(options.onPhase);
+  const image = await watch.timed('verify', () => openImage(options.directory));
   const { manifest } = image;
   refuseDisks(image, options.forceDisks ?? false);
-  await timed('check', () => checkSurroundings(manifest));
-  const { network, hold } = await timed('open', () => openHeld(image, options.as, RESTART_LEASE_MS));
+  await watch.timed('check', () => checkSurroundings(manifest));
+  const { network, hold } = await watch.timed('open', () => openHeld(image, options.as, RESTART_LEASE_MS));
   const live = new LiveNetwork(network);
   // With the hold the saved frames are lost: they went to guests that do not run.
   const signal = AbortSignal.any([options.signal, hold.signal]);
@@ -116,7 +103,7 @@ export async function restart(
       typeof options.runDirectory === 'string'
         ? options.runDirectory
         : options.runDirectory(live.definition.network);
-    await timed('load', () =>
+    await watch.timed('load', () =>
       live.startGuests({ runDirectory, signal }, (guest) => {
         const record = manifest.guests[guest];
         if (record?.state === undefined) return 'ended';
@@ -128,10 +115,10 @@ export async function restart(
     const running = [...live.guests.values()].filter(
       ({ name }) => manifest.guests[name]?.runState === 'running',
     );
-    await timed('resume', () => everyone(running, (guest) => guest.resume()));
+    await watch.timed('resume', () => everyone(running, (guest) => guest.resume()));
     signal.throwIfAborted();
     const restartMs = Date.now() - startedAtMs;
-    await timed('release', () => hold.release());
+    await watch.timed('release', () => hold.release());
     const guests = Object.entries(manifest.guests).map(([name, { runState }]) => ({ name, state: runState }));
     const { name, inFlightFrames } = manifest;
     const path = options.directory;
@@ -140,7 +127,7 @@ export async function restart(
       network: live.definition.network,
       path,
       restartMs,
-      phases,
+      phases: watch.phases,
       reinjectedFrames: inFlightFrames,
       guests,
     };
@@ -166,10 +153,10 @@ function refuseDisks({ manifest }: Image, forced: boolean): void {
 export async function restore(
   options: RestoreOptions & { readonly leaseMs?: number },
 ): Promise<{ live: LiveNetwork; hold: Hold; report: RestoreReport }> {
-  const { timed } = stopwatch(options.onPhase);
-  const image = await timed('verify', () => openImage(options.directory));
+  const watch = new Stopwatch(options.onPhase);
+  const image = await watch.timed('verify', () => openImage(options.directory));
   const leaseMs = options.leaseMs ?? DEFAULT_RESTORE_LEASE_MS;
-  const { network, hold } = await timed('open', () => openHeld(image, options.as, leaseMs));
+  const { network, hold } = await watch.timed('open', () => openHeld(image, options.as, leaseMs));
   const { name, inFlightFrames } = image.manifest;
   const report = {
     name,

@@ -2,7 +2,7 @@
 import { ImageDraft, removeCheckpoint } from '../image/index.js';
 import type { Mark } from '../network/index.js';
 import type { NetworkDefinition } from '../definition/index.js';
-import { portReports, type ImageReport } from './report.js';
+import { imageReport, type ImageReport } from './report.js';
 import { writeImage } from './write-image.js';
 
 /** @throws StillwireError HOLD_EXPIRED, HOLD_OVERFLOW when the mark's hold was lost; NAME_INVALID, CHECKPOINT_EXISTS, DIRECTORY_UNSAFE, COMMIT_FAILED */
@@ -20,16 +20,7 @@ export async function saveMark(
       await removeCheckpoint(image.path);
       mark.lost.throwIfAborted();
     }
-    return {
-      name,
-      path: image.path,
-      method: mark.method,
-      proven: mark.proven,
-      ports: portReports(mark),
-      inFlightFrames: mark.frameCount,
-      ledger: mark.ledger,
-      bytes: image.bytes,
-    };
+    return imageReport(name, mark, image);
   } catch (error) {
     await draft?.abandon();
     throw error;

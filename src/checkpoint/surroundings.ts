@@ -3,6 +3,7 @@ import { StillwireError } from '../errors/index.js';
 import { hashBootFiles } from '../guest/index.js';
 import type { Manifest } from '../image/index.js';
 import { runProgram } from '../network/index.js';
+import { everyone } from './everyone.js';
 
 const qemuVersion = async (binary: string): Promise<string> =>
   /version (\d+\.\d+\.\d+)/.exec(await runProgram(binary, '--version'))?.[1] ?? 'unknown';
@@ -10,7 +11,7 @@ const qemuVersion = async (binary: string): Promise<string> =>
 /** @throws StillwireError MACHINE_CHANGED naming guest, what was and what is; MISSING_PROGRAM; GUEST_FAILED */
 export async function checkSurroundings({ definition, guests }: Manifest): Promise<void> {
   const versions = new Map<string, Promise<string>>();
-  const checks = Object.entries(guests).map(async ([name, { identity, state }]) => {
+  await everyone(Object.entries(guests), async ([name, { identity, state }]) => {
     const guest = definition.guests[name];
     if (guest === undefined || identity === undefined || state === undefined) return;
     const differs = (what: string, was: string, is: string): StillwireError =>
@@ -26,6 +27,4 @@ export async function checkSurroundings({ definition, guests }: Manifest): Promi
       if (hashes[role] !== hash) throw differs(`the ${role}'s sha256`, hash, hashes[role] ?? 'missing');
     }
   });
-  const failed = (await Promise.allSettled(checks)).find((check) => check.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
 }

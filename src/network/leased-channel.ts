@@ -30,10 +30,6 @@ export class LeasedChannel implements Channel<MarkAnswer> {
     return this.#lost.signal;
   }
 
-  get epoch(): number {
-    return this.#epoch;
-  }
-
   readonly #onOverflow = (epoch: number): void => {
     if (epoch !== this.#epoch) return;
     this.#lose(new StillwireError('HOLD_OVERFLOW', 'a hold queue is full; the hold was ended', { epoch }));

@@ -149,7 +149,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     return hold;
   }
 
-  /** The switch as {@link runSequence} needs it, under a lease. */
+  /** The switch as `runSequence` of the quiesce needs it, under a lease. */
   channel(leaseMs: number): LeasedChannel {
     return new LeasedChannel(this.#switch, leaseMs);
   }

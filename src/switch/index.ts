@@ -2,5 +2,4 @@
 export { SwitchHandle } from './handle.js';
 export { imbalances, type PortLedger } from './ledger.js';
 export type { Commands, CapturedFrame, MarkAnswer, Notice } from './protocol.js';
-export { readLedger, counterRow } from './counters.js';
 export type { RawEvidence, StationOnPort, SegmentSettings } from './switch.js';

@@ -96,5 +96,4 @@ export const O_RDWR = constants.O_RDWR;
 export const O_RDONLY = constants.O_RDONLY;
 export const O_CREAT = constants.O_CREAT;
 export const O_NONBLOCK = constants.O_NONBLOCK;
-export const O_WRONLY = constants.O_WRONLY;
 export const O_EXCL = constants.O_EXCL;

@@ -66,18 +66,11 @@ describe('in-flight frames as pcapng', () => {
   it('let the event loop go on while 100,000 are written', { timeout: 60_000 }, async () => {
     const frames = Array.from({ length: 100_000 }, (_, i) => frame(i, 'a/nic0', ['b/nic0'], 200));
     const file = join(await scratch(), 'many.pcapng');
-    let longest = 0;
-    const begun = performance.now();
-    let last = begun;
-    const timer = setInterval(() => {
-      longest = Math.max(longest, performance.now() - last);
-      last = performance.now();
-    }, 1);
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
     const bytes = await writeInflight(file, { checkpointId: CHECKPOINT_ID, ports: PORTS, frames });
-    const elapsed = performance.now() - begun;
     clearInterval(timer);
-    expect(longest).toBeGreaterThan(0);
-    expect(longest).toBeLessThan(elapsed); // the loop turned meanwhile
+    expect(turns).toBeGreaterThan(10); // the event loop went on meanwhile
     const read = await readFile(file);
     expect(read.length).toBe(bytes);
     const back = decodeInflight(read);
