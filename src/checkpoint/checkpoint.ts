@@ -13,7 +13,15 @@ import { StillwireError } from '../errors/index.js';
 import type { Guest } from '../guest/index.js';
 import { ImageDraft, removeCheckpoint, type CommittedImage, type GuestRecord } from '../image/index.js';
 import { Mark, type LeasedChannel, type Release } from '../network/index.js';
-import { runSequence, type Channel, type DrainBounds, type QuiesceMethod } from '../quiesce/index.js';
+import {
+  DEFAULT_METHOD,
+  DEFAULT_UNREADY,
+  runSequence,
+  type Channel,
+  type DrainBounds,
+  type QuiesceMethod,
+  type UnreadyPolicy,
+} from '../quiesce/index.js';
 import type { MarkAnswer } from '../switch/index.js';
 import { monotonicMs } from '../sys/index.js';
 import { Crew } from './crew.js';
@@ -27,8 +35,10 @@ export interface CheckpointOptions {
   readonly name: string;
   /** Where the checkpoints of this network go; made when missing. */
   readonly directory: string;
-  /** Default `count`. */
+  /** Default {@link DEFAULT_METHOD}. */
   readonly method?: QuiesceMethod;
+  /** What to do about a guest that takes no frames. Default {@link DEFAULT_UNREADY}. */
+  readonly unready?: UnreadyPolicy;
   readonly bounds?: Partial<DrainBounds>;
   /** Give up, with nothing changed, when the cut cannot be proven. */
   readonly requireProof?: boolean;
@@ -37,6 +47,8 @@ export interface CheckpointOptions {
   readonly signal: AbortSignal;
   /** Told when each phase ends, with its length in milliseconds. */
   readonly onPhase?: (phase: string, ms: number) => void;
+  /** Called before each phase; what it throws is a failure of that phase. For the injection of faults. */
+  readonly beforePhase?: (phase: string) => Promise<void>;
   /** For tests: stands between the sequence and the switch. */
   readonly wrapChannel?: (channel: Channel<MarkAnswer>) => Channel<MarkAnswer>;
 }
@@ -130,7 +142,8 @@ class Taking {
   }
 
   async #cut(crew: Crew, guests: Record<string, GuestRecord>, draft: ImageDraft): Promise<CheckpointReport> {
-    const { method = 'count', bounds, requireProof = false, kill = false, wrapChannel } = this.#options;
+    const { method = DEFAULT_METHOD, bounds, requireProof = false, kill = false } = this.#options;
+    const { unready = DEFAULT_UNREADY, wrapChannel, beforePhase } = this.#options;
     const { network, definition } = this.#live;
     const leased = network.channel(LEASE_MS);
     this.#undo.push(() => leased.forget());
@@ -174,12 +187,14 @@ class Taking {
       {
         method,
         requireProof,
+        unready,
         stayHeld: kill,
         signal: this.#signal,
         onPhase: (phase, ms) => {
           if (!kill || phase !== 'save') this.#watch.note(phase, ms); // with kill it has the commit in it
         },
         ...(bounds === undefined ? {} : { bounds }),
+        ...(beforePhase === undefined ? {} : { beforePhase }),
       },
     );
     const { mark } = cut.saved;
@@ -202,6 +217,8 @@ class Taking {
     return {
       hold: () => channel.hold(),
       sentinels: (epoch) => channel.sentinels(epoch),
+      cookies: (epoch, ports) => channel.cookies(epoch, ports),
+      recall: (epoch, ports) => channel.recall(epoch, ports),
       sweep: (epoch) => channel.sweep(epoch),
       observe: async (epoch) => {
         const seen = await channel.observe(epoch);

@@ -63,7 +63,7 @@ async function openHeld(
   as: string | undefined,
   leaseMs: number,
 ): Promise<{ network: Network; hold: Hold }> {
-  const { stations, sentinels } = image.manifest;
+  const { stations, sentinels, cookies, addresses } = image.manifest;
   const definition: NetworkDefinition = {
     ...image.manifest.definition,
     network: as ?? image.manifest.definition.network,
@@ -71,8 +71,14 @@ async function openHeld(
   const frames = await image.frames();
   const { network, hold } = await Network.openHeld(definition, leaseMs);
   try {
-    const nonces = sentinels.map((nonce) => Buffer.from(nonce, 'hex'));
-    await hold.restore({ frames, stations, nonces });
+    const fromHex = (nonce: string): Buffer => Buffer.from(nonce, 'hex');
+    await hold.restore({
+      frames,
+      stations,
+      nonces: sentinels.map(fromHex),
+      cookies: cookies.map(fromHex),
+      addresses,
+    });
     return { network, hold };
   } catch (error) {
     await network.close();

@@ -3,6 +3,7 @@ import { definedPorts } from '../image/index.js';
 import { nicPort, type NetworkDefinition } from '../definition/index.js';
 import type { Guest } from '../guest/index.js';
 import type { Network } from '../network/index.js';
+import type { PortKind } from '../quiesce/index.js';
 import type { PortLedger } from '../switch/index.js';
 
 export interface NetworkStatus {
@@ -24,7 +25,7 @@ export interface GuestStatus {
 
 export interface PortStatus {
   readonly port: string;
-  readonly kind: 'tap' | 'device' | 'external';
+  readonly kind: PortKind;
   readonly segment: string;
   readonly device?: string;
   readonly in: { readonly frames: number; readonly bytes: number; readonly discarded: number };

@@ -15,6 +15,8 @@ import {
 } from '../image/index.js';
 import type { Mark } from '../network/index.js';
 
+const inHex = (nonce: Uint8Array): string => Buffer.from(nonce).toString('hex');
+
 export interface ImageParts {
   readonly definition: NetworkDefinition;
   readonly mark: Mark;
@@ -51,7 +53,9 @@ export async function writeImage(
     ledger: mark.ledger,
     stations: mark.stations,
     inFlightFrames: mark.frameCount,
-    sentinels: mark.nonces.map((nonce) => Buffer.from(nonce).toString('hex')),
+    sentinels: mark.nonces.map(inHex),
+    cookies: mark.cookies.map(inHex),
+    addresses: mark.addresses,
     ...measured,
   });
 }

@@ -1,6 +1,11 @@
 /** Options of the command line. Each is also an environment variable, STILLWIRE_ and its long name in capitals. */
 import { InvalidArgumentError, Option } from 'commander';
-import type { DrainBounds, QuiesceMethod } from '../quiesce/index.js';
+import {
+  QUIESCE_METHODS,
+  type DrainBounds,
+  type QuiesceMethod,
+  type UnreadyPolicy,
+} from '../quiesce/index.js';
 
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 const LONGEST_MS = 7 * 24 * UNITS.h;
@@ -73,6 +78,7 @@ export const globalOptions = (): Option[] => [
 /** How the network is to be quiesced; for checkpoint and hold. */
 export interface QuiesceFlags {
   readonly method?: QuiesceMethod;
+  readonly unready?: UnreadyPolicy;
   readonly drain?: number;
   readonly quietWait?: number;
 }
@@ -80,20 +86,29 @@ export interface QuiesceFlags {
 export const quiesceOptions = (): Option[] => [
   option(
     '--method <method>',
-    'count: prove it from kernel counters (default); quiet: wait, prove nothing',
-  ).choices(['count', 'quiet']),
-  option('--drain <ms>', 'count: how long to wait for slow guests (default 100)', parseMilliseconds),
+    'auto: for each port the strongest proof there is (default); count: kernel counters; cookie: the guests answer a marker; quiet: wait, prove nothing',
+  ).choices(QUIESCE_METHODS),
+  option(
+    '--unready <policy>',
+    'a guest that takes no frames: fail, with nothing changed (default); keep what it has not read, unproven',
+  ).choices(['fail', 'keep']),
+  option('--drain <ms>', 'how long to wait for slow guests (default 100)', parseMilliseconds),
   option('--quiet-wait <ms>', 'quiet: how long nothing may have moved (default 50)', parseMilliseconds),
 ];
 
 /** Those flags as the daemon takes them. */
-export function quiesceOf({ method, drain, quietWait }: QuiesceFlags): {
+export function quiesceOf({ method, unready, drain, quietWait }: QuiesceFlags): {
   method?: QuiesceMethod;
+  unready?: UnreadyPolicy;
   bounds?: Partial<DrainBounds>;
 } {
   const bounds = {
     ...(drain !== undefined && { drainMs: drain }),
     ...(quietWait !== undefined && { quietMs: quietWait }),
   };
-  return { ...(method !== undefined && { method }), ...(Object.keys(bounds).length > 0 && { bounds }) };
+  return {
+    ...(method !== undefined && { method }),
+    ...(unready !== undefined && { unready }),
+    ...(Object.keys(bounds).length > 0 && { bounds }),
+  };
 }

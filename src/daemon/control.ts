@@ -105,13 +105,14 @@ export class Control {
   }
 
   /** @throws StillwireError NETWORK_BUSY, NETWORK_HELD, HOLD_EXPIRED, HOLD_OVERFLOW */
-  async hold({ leaseMs = DEFAULT_LEASE_MS, method, bounds }: HoldBody): Promise<HoldGrant> {
+  async hold({ leaseMs = DEFAULT_LEASE_MS, method, unready, bounds }: HoldBody): Promise<HoldGrant> {
     this.#refuseWhenHeld();
     this.#holding = true;
     try {
       const hold = await this.live.network.hold({
         leaseMs,
         ...(method === undefined ? {} : { method }),
+        ...(unready === undefined ? {} : { unready }),
         ...(bounds === undefined ? {} : { bounds }),
       });
       this.adopt(hold);

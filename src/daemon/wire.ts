@@ -6,13 +6,13 @@
 import { z } from 'zod';
 import type { CheckpointReport, ImageReport, NetworkStatus } from '../checkpoint/index.js';
 import { ERRORS, type ErrorCode } from '../errors/index.js';
-import type { PortEvidence } from '../quiesce/index.js';
+import { PORT_METHODS, QUIESCE_METHODS, type PortEvidence } from '../quiesce/index.js';
 import type { PortLedger } from '../switch/index.js';
 
 const count = z.int().min(0);
 const ms = z.number();
-const method = z.enum(['count', 'quiet']);
-const kind = z.enum(['tap', 'device', 'external']);
+const method = z.enum(QUIESCE_METHODS);
+const kind = z.enum(['tap', 'dgram', 'device', 'external']);
 const counts = z.record(z.string(), count);
 
 export const errorSchema = z.object({
@@ -58,18 +58,21 @@ export const statusSchema = z.object({
 const evidence = z.object({
   port: z.string(),
   kind,
-  method,
+  method: z.enum(PORT_METHODS),
   down: z.object({
     sentinelSent: z.boolean(),
     ringEmpty: z.boolean(),
     sendQueueBytes: z.number(),
     droppedSinceHold: z.number(),
+    cookie: z.enum(['unasked', 'asked', 'answered']),
+    recalled: count,
   }),
   up: z.object({
     deviceFrames: z.number(),
     receivedFrames: z.number(),
     socketDrops: z.number(),
     queueEmpty: z.boolean(),
+    mayHaveOverrun: z.boolean(),
   }),
 }) satisfies z.ZodType<PortEvidence>;
 
@@ -85,7 +88,9 @@ const ledger = z.object({
   egress: z.object({
     switched: count,
     restored: count,
+    recalled: count,
     sentinels: count,
+    cookies: count,
     sent: count,
     bytes: count,
     held: count,
@@ -121,6 +126,7 @@ const leaseMs = z.int().min(100).max(3_600_000);
 const boundMs = z.number().min(1).max(600_000);
 const quiesce = {
   method: method.exactOptional(),
+  unready: z.enum(['fail', 'keep']).exactOptional(),
   bounds: z
     .strictObject({
       drainMs: boundMs.exactOptional(),

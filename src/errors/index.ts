@@ -109,6 +109,11 @@ export const ERRORS = {
     'The network did not fall quiet within the bound.',
     'Use --method count, which needs no quiet.',
   ),
+  PORT_UNREADY: entry(
+    'timedOut',
+    'A guest takes no frames, so what was sent to it cannot be brought into it before the cut; nothing was changed.',
+    'Wait until the named guests receive (booted, interface up, running), or keep what they have not read with --unready keep.',
+  ),
   NOT_PROVEN: entry(
     'timedOut',
     'The cut could not be proven complete and --require-proof was given; nothing was changed.',

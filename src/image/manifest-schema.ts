@@ -6,11 +6,11 @@
 import { z } from 'zod';
 import type { GuestIdentity } from '../guest/guest.js';
 import type { NetworkDefinition } from '../definition/definition.js';
-import type { PortEvidence } from '../quiesce/evidence.js';
+import { PORT_METHODS, QUIESCE_METHODS, type PortEvidence } from '../quiesce/evidence.js';
 import type { PortLedger } from '../switch/ledger.js';
 import { DISCARD_REASONS, DROP_REASONS } from '../switch/ledger.js';
 import { FORMAT, FORMAT_VERSION, MAX_PORTS, isImagePath, isName } from './manifest.js';
-import type { GuestRecord, Manifest, ManifestFile, StationRecord } from './manifest.js';
+import type { AddressRecord, GuestRecord, Manifest, ManifestFile, StationRecord } from './manifest.js';
 
 const text = (max: number) => z.string().max(max);
 const count = z.int().min(0);
@@ -27,7 +27,7 @@ const path = text(4096).min(1);
 /** One argument of a program: MAX_ARG_STRLEN of linux/binfmts.h. */
 const argument = text(131_072);
 const addresses = z.array(text(64)).max(256);
-const method = z.enum(['count', 'quiet']);
+const method = z.enum(QUIESCE_METHODS);
 
 function record<V extends z.ZodType>(key: z.ZodType<string, string>, value: V, max: number) {
   return z
@@ -101,19 +101,22 @@ export const definitionSchema: z.ZodType<NetworkDefinition> = z.strictObject({
 
 const evidence: z.ZodType<PortEvidence> = z.strictObject({
   port: portId,
-  kind: z.enum(['tap', 'device', 'external']),
-  method,
+  kind: z.enum(['tap', 'dgram', 'device', 'external']),
+  method: z.enum(PORT_METHODS),
   down: z.strictObject({
     sentinelSent: z.boolean(),
     ringEmpty: z.boolean(),
     sendQueueBytes: count,
     droppedSinceHold: count,
+    cookie: z.enum(['unasked', 'asked', 'answered']),
+    recalled: count,
   }),
   up: z.strictObject({
     deviceFrames: count,
     receivedFrames: count,
     socketDrops: count,
     queueEmpty: z.boolean(),
+    mayHaveOverrun: z.boolean(),
   }),
 });
 
@@ -129,7 +132,9 @@ const ledger: z.ZodType<PortLedger> = z.strictObject({
   egress: z.strictObject({
     switched: count,
     restored: count,
+    recalled: count,
     sentinels: count,
+    cookies: count,
     sent: count,
     bytes: count,
     held: count,
@@ -142,6 +147,14 @@ const station: z.ZodType<StationRecord> = z.strictObject({
   vlan: z.int().min(0).max(4094),
   mac,
   port: portId,
+});
+
+const nonces = z.array(z.string().regex(/^[0-9a-f]{32}$/, 'not a nonce')).max(64);
+
+const knownAddress: z.ZodType<AddressRecord> = z.strictObject({
+  port: portId,
+  vlan: z.int().min(0).max(4094),
+  ip: z.ipv4(),
 });
 
 const identity: z.ZodType<GuestIdentity> = z.strictObject({
@@ -182,7 +195,9 @@ export const manifestSchema: z.ZodType<Manifest> = z.strictObject({
   ledger: z.array(ledger).max(MAX_PORTS),
   stations: z.array(station).max(65_536),
   inFlightFrames: count,
-  sentinels: z.array(z.string().regex(/^[0-9a-f]{32}$/, 'not a nonce')).max(64),
+  sentinels: nonces,
+  cookies: nonces,
+  addresses: z.array(knownAddress).max(4096),
   phases: record(text(64), milliseconds, 256),
   pauseMs: milliseconds.exactOptional(),
   skewMs: z.strictObject({ stop: milliseconds, resume: milliseconds.exactOptional() }).exactOptional(),

@@ -1,11 +1,11 @@
-/** The manifest of a checkpoint: format version 1. See docs/image-format.md. */
+/** The manifest of a checkpoint: format version 2. See docs/image-format.md. */
 import type { GuestIdentity } from '../guest/guest.js';
 import type { NetworkDefinition } from '../definition/definition.js';
-import type { PortEvidence, QuiesceMethod } from '../quiesce/evidence.js';
+import type { PortEvidence, PortKind, QuiesceMethod } from '../quiesce/evidence.js';
 import type { PortLedger } from '../switch/ledger.js';
 
 export const FORMAT = 'stillwire-checkpoint';
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 /** Features an image may require of its reader; unknown ones are refused. */
 export const KNOWN_FEATURES: readonly string[] = ['qemu-migration-stream', 'inflight-pcapng'];
 
@@ -37,6 +37,14 @@ export interface StationRecord {
   readonly port: string;
 }
 
+/** An IPv4 address that answered for itself on a port: whom a cookie can be sent to. */
+export interface AddressRecord {
+  readonly port: string;
+  /** 0 when untagged. */
+  readonly vlan: number;
+  readonly ip: string;
+}
+
 export interface GuestRecord {
   /** Run state before our stop; restored by a restart. `ended` guests are not started again. */
   readonly runState: string;
@@ -59,6 +67,7 @@ export interface Manifest {
   readonly definition: NetworkDefinition;
   /** The guests this image holds; a subset of the definition's (none in an image made by `mark`). */
   readonly guests: Readonly<Record<string, GuestRecord>>;
+  /** What was asked for; the one used at each port stands in its evidence. */
   readonly method: QuiesceMethod;
   readonly proven: boolean;
   /** One entry per port of the definition; the port of an ended guest may be missing. */
@@ -69,6 +78,9 @@ export interface Manifest {
   readonly inFlightFrames: number;
   /** Nonces, in hex, of sentinels that may still sit in a guest; it may send one back after a restart. */
   readonly sentinels: readonly string[];
+  /** The same of cookies: a guest that had one in its ring answers it after a restart. */
+  readonly cookies: readonly string[];
+  readonly addresses: readonly AddressRecord[];
   /** Milliseconds by phase. */
   readonly phases: Readonly<Record<string, number>>;
   readonly pauseMs?: number;
@@ -102,11 +114,11 @@ export function isName(name: string): boolean {
 }
 
 /** What the pcapng's interfaces and the manifest's records may name. */
-export type DefinedPorts = ReadonlyMap<string, 'tap' | 'device' | 'external'>;
+export type DefinedPorts = ReadonlyMap<string, PortKind>;
 
 /** Every port of a network with its kind, in the order of the definition: guests' NICs, then the others. */
 export function definedPorts(definition: NetworkDefinition): DefinedPorts {
-  const ports = new Map<string, 'tap' | 'device' | 'external'>();
+  const ports = new Map<string, PortKind>();
   for (const [guest, { nics }] of Object.entries(definition.guests)) {
     for (const { name } of nics) ports.set(`${guest}/${name}`, 'tap');
   }

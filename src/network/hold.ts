@@ -4,12 +4,17 @@ import { StillwireError } from '../errors/index.js';
 import {
   combine,
   DEFAULT_BOUNDS,
+  DEFAULT_METHOD,
+  DEFAULT_UNREADY,
   drain,
-  isDrained,
+  realTime,
+  settleUnready,
   sweep,
+  unreadyOf,
   type DrainBounds,
   type Observation,
   type QuiesceMethod,
+  type UnreadyPolicy,
 } from '../quiesce/index.js';
 import type { Commands, SwitchHandle } from '../switch/index.js';
 import { LeasedChannel } from './leased-channel.js';
@@ -18,8 +23,10 @@ import { Mark } from './mark.js';
 export interface HoldOptions {
   /** Milliseconds after which the network flows again by itself, 100 to 3,600,000. Default 5,000. */
   readonly leaseMs?: number;
-  /** Default `count`. */
+  /** Default {@link DEFAULT_METHOD}. */
   readonly method?: QuiesceMethod;
+  /** What to do about a machine that takes nothing. Default {@link DEFAULT_UNREADY}. */
+  readonly unready?: UnreadyPolicy;
   readonly bounds?: Partial<DrainBounds>;
   readonly signal?: AbortSignal;
 }
@@ -39,6 +46,7 @@ interface Parts {
   readonly handle: SwitchHandle;
   readonly channel: LeasedChannel;
   readonly method: QuiesceMethod;
+  readonly unready: UnreadyPolicy;
   readonly bounds: DrainBounds;
   readonly held: { readonly epoch: number; readonly at: number };
   /** Told once, when the hold has ended in whatever way. */
@@ -66,17 +74,20 @@ export class Hold {
     const channel = new LeasedChannel(handle, leaseMs);
     const bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
     const held = await channel.hold();
-    const hold = new Hold({ handle, channel, method: options.method ?? 'count', bounds, held, onEnd });
+    const { method = DEFAULT_METHOD, unready = DEFAULT_UNREADY } = options;
+    const hold = new Hold({ handle, channel, method, unready, bounds, held, onEnd });
     channel.signal.addEventListener('abort', () => void hold.#lose());
     return hold;
   }
 
-  /** Empties the way down, or gives up on it in time. A failure ends the hold. */
+  /** Empties the way down, or gives up on it in time. A failure ends the hold. @throws StillwireError PORT_UNREADY */
   async drain(signal?: AbortSignal): Promise<void> {
-    const { channel, held, method, bounds } = this.#parts;
+    const { channel, held, method, unready, bounds } = this.#parts;
     const either = signal === undefined ? this.signal : AbortSignal.any([this.signal, signal]);
     try {
-      this.#drained = await drain(channel, held.epoch, method, bounds, either);
+      const within = { time: realTime, signal: either };
+      this.#drained = await drain(channel, held.epoch, method, bounds, within);
+      await settleUnready(channel, held.epoch, this.#drained, { method, unready });
     } catch (error) {
       await this.release();
       throw error;
@@ -95,7 +106,7 @@ export class Hold {
 
   /** Ports whose way down was not seen empty: their machines take nothing, and the cut will not be proven. */
   get unready(): string[] {
-    return this.#drained.filter((seen) => !isDrained(seen)).map(({ port }) => port);
+    return unreadyOf(this.#parts.method, this.#drained).map(({ port }) => port);
   }
 
   get method(): QuiesceMethod {
@@ -144,7 +155,8 @@ export class Hold {
   async mark(): Promise<Mark> {
     this.#demandHeld();
     const { channel, held, method, bounds, handle } = this.#parts;
-    const swept = await sweep(channel, held.epoch, method, bounds, this.signal);
+    const within = { time: realTime, signal: this.signal };
+    const swept = await sweep(channel, held.epoch, method, bounds, within);
     const answer = await channel.mark(held.epoch);
     this.#inImage = true;
     return new Mark(handle, answer, combine(method, this.#drained, swept), method, this.signal);

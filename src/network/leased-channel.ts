@@ -7,7 +7,8 @@
  */
 import { StillwireError } from '../errors/index.js';
 import { newNonce } from '../frame/sentinel.js';
-import type { Channel, Observation } from '../quiesce/index.js';
+import type { PortId } from '../frame/types.js';
+import type { Channel, Observation, Recall } from '../quiesce/index.js';
 import type { MarkAnswer, SwitchHandle } from '../switch/index.js';
 
 export class LeasedChannel implements Channel<MarkAnswer> {
@@ -72,6 +73,17 @@ export class LeasedChannel implements Channel<MarkAnswer> {
   async sentinels(epoch: number): Promise<void> {
     this.#lost.signal.throwIfAborted();
     await this.#switch.call('sentinels', { epoch, nonce: newNonce() });
+  }
+
+  async cookies(epoch: number, ports?: readonly PortId[]): Promise<void> {
+    this.#lost.signal.throwIfAborted();
+    const chosen = ports === undefined ? {} : { ports };
+    await this.#switch.call('cookies', { epoch, nonce: newNonce(), ...chosen });
+  }
+
+  async recall(epoch: number, ports: readonly Recall[]): Promise<void> {
+    this.#lost.signal.throwIfAborted();
+    await this.#switch.call('recall', { epoch, ports });
   }
 
   async sweep(epoch: number): Promise<void> {

@@ -6,6 +6,7 @@ import {
   imbalances,
   type MarkAnswer,
   type PortLedger,
+  type AddressOnPort,
   type StationOnPort,
   type SwitchHandle,
 } from '../switch/index.js';
@@ -19,6 +20,10 @@ export class Mark {
   readonly stations: readonly StationOnPort[];
   /** Nonces of sentinels that may still sit in a guest. */
   readonly nonces: readonly Uint8Array[];
+  /** Nonces of cookies that a guest may still answer. */
+  readonly cookies: readonly Uint8Array[];
+  /** Whom a cookie can be sent to. */
+  readonly addresses: readonly AddressOnPort[];
   /** Wall clock at the mark. */
   readonly takenAt = new Date();
   /** Aborted when its hold was lost: frames have flowed since that an image of this mark would bring once more. */
@@ -45,6 +50,8 @@ export class Mark {
     this.ledger = answer.ledger;
     this.stations = answer.stations;
     this.nonces = answer.nonces;
+    this.cookies = answer.cookies;
+    this.addresses = answer.addresses;
   }
 
   get proven(): boolean {

@@ -34,6 +34,7 @@ export interface DevicePortParts {
 
 export class DevicePort implements Port {
   readonly kind = 'device' as const;
+  readonly kernelProof = true;
   readonly id: PortId;
   readonly receiveFd: number;
   readonly #parts: DevicePortParts;
@@ -93,7 +94,14 @@ export class DevicePort implements Port {
   }
 
   downEvidence(): DownEvidence {
-    return { sentinelSent: false, ringEmpty: true, sendQueueBytes: 0, droppedSinceHold: 0 };
+    return {
+      sentinelSent: false,
+      ringEmpty: true,
+      sendQueueBytes: 0,
+      droppedSinceHold: 0,
+      cookie: 'unasked',
+      recalled: 0,
+    };
   }
 
   upEvidence(): UpEvidence {
@@ -105,6 +113,7 @@ export class DevicePort implements Port {
         receivedFrames: this.#received,
         socketDrops: 0,
         queueEmpty: false,
+        mayHaveOverrun: false,
       };
     }
     return {
@@ -112,6 +121,7 @@ export class DevicePort implements Port {
       receivedFrames: this.#received,
       socketDrops: counters.txDropped - this.#baseDropped,
       queueEmpty: !isReadable(this.receiveFd),
+      mayHaveOverrun: false,
     };
   }
 

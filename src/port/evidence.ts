@@ -1,17 +1,24 @@
 /** What a port can observe about its two directions: the raw material of a proof. */
 /** How a port can prove that a path is empty. */
-export type PortKind = 'tap' | 'device' | 'external';
+export type PortKind = 'tap' | 'dgram' | 'device' | 'external';
+
+/** What became of the marker of the present hold: none was sent (nobody is known to answer it), sent, or answered. */
+export type CookieState = 'unasked' | 'asked' | 'answered';
 
 /** Evidence that everything sent towards the guest has been taken by it. */
 export interface DownEvidence {
-  /** The sentinel went out behind the last frame. */
+  /** The sentinels went out behind the last frame. */
   readonly sentinelSent: boolean;
-  /** The ring was seen empty after the sentinel: it and every earlier frame were read. */
+  /** The ring was seen empty after the sentinels: they and every earlier frame were read. */
   readonly ringEmpty: boolean;
   /** Bytes still in the qdisc (SIOCOUTQ). */
   readonly sendQueueBytes: number;
   /** Frames the kernel dropped between hold and drained (netdev tx_dropped). */
   readonly droppedSinceHold: number;
+  /** Whether the guest itself said that it has received everything. No kernel counter stands behind this one. */
+  readonly cookie: CookieState;
+  /** Frames taken back out of the ring because the guest did not read them. */
+  readonly recalled: number;
 }
 
 /** Evidence that everything the guest sent has been taken in. All counters since the port's baseline. */
@@ -24,4 +31,9 @@ export interface UpEvidence {
   readonly socketDrops: number;
   /** The receive queue was seen empty after all guests had stopped. */
   readonly queueEmpty: boolean;
+  /**
+   * Whether the receive queue can have been full since it mattered. Counted here and not by the kernel: all that was
+   * received since the queue was last seen empty is less than it has room for, so it never was.
+   */
+  readonly mayHaveOverrun: boolean;
 }

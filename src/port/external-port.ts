@@ -27,6 +27,7 @@ export interface ExternalPortParts {
 
 export class ExternalPort implements Port {
   readonly kind = 'external' as const;
+  readonly kernelProof = true;
   readonly id: PortId;
   readonly receiveFd: number;
   readonly #parts: ExternalPortParts;
@@ -64,7 +65,14 @@ export class ExternalPort implements Port {
   }
 
   downEvidence(): DownEvidence {
-    return { sentinelSent: false, ringEmpty: true, sendQueueBytes: 0, droppedSinceHold: 0 };
+    return {
+      sentinelSent: false,
+      ringEmpty: true,
+      sendQueueBytes: 0,
+      droppedSinceHold: 0,
+      cookie: 'unasked',
+      recalled: 0,
+    };
   }
 
   upEvidence(): UpEvidence {
@@ -74,6 +82,7 @@ export class ExternalPort implements Port {
       receivedFrames: this.#received,
       socketDrops: this.#drops,
       queueEmpty: !isReadable(this.receiveFd),
+      mayHaveOverrun: false,
     };
   }
 

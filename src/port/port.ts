@@ -9,6 +9,8 @@ import type { FrameList } from './batch.js';
 export interface Port {
   readonly id: PortId;
   readonly kind: PortKind;
+  /** Whether the kernel shows enough to prove both ways empty; if not, only an answered cookie can. */
+  readonly kernelProof: boolean;
   /** Becomes readable when frames wait. */
   readonly receiveFd: number;
 

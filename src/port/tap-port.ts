@@ -46,6 +46,7 @@ export interface TapPortParts {
 
 export class TapPort implements Port {
   readonly kind = 'tap' as const;
+  readonly kernelProof = true;
   readonly id: PortId;
   readonly receiveFd: number;
   readonly tunFd: number;
@@ -137,6 +138,8 @@ export class TapPort implements Port {
       sendQueueBytes: unsentBytes(this.receiveFd), // before the ring: what leaves the qdisc meanwhile is seen there
       ringEmpty: this.#ringIsEmpty(),
       droppedSinceHold: this.#parts.statistics.read(this.#index).txDropped - this.#droppedAtHold,
+      cookie: 'unasked',
+      recalled: 0,
     };
   }
 
@@ -148,6 +151,7 @@ export class TapPort implements Port {
       receivedFrames: this.#received,
       socketDrops: this.#socketDrops,
       queueEmpty: !isReadable(this.receiveFd),
+      mayHaveOverrun: false,
     };
   }
 

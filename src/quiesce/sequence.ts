@@ -7,6 +7,8 @@
  * Order, and why:
  *   hold     nothing is delivered from here on, so what is in flight can only grow at our end
  *   drain    what had been delivered reaches the guests while they still run
+ *   recall   what an unready guest does not take is taken back, so that it is ours when the guest stops; or all is
+ *            given up here, before anything was stopped
  *   stop     nobody sends any more
  *   sweep    what they had sent is taken in
  *   mark     the queues are the in-flight set; it is frozen
@@ -18,18 +20,42 @@
  * held. If the hold itself has ended (lease, overflow), the release is a no-op and the step that noticed throws.
  */
 import { StillwireError } from '../errors/index.js';
+import type { PortId } from '../frame/types.js';
 import type { Channel, Observation } from './channel.js';
-import { DEFAULT_BOUNDS, drain, type DrainBounds } from './drain.js';
-import { judge, type PortEvidence, type QuiesceMethod } from './evidence.js';
+import { DEFAULT_BOUNDS, drain, methodOf, unreadyOf, type DrainBounds } from './drain.js';
+import { downDoubt, judge, type PortEvidence, type QuiesceMethod } from './evidence.js';
 import { sweep } from './sweep.js';
+import { realTime, type Time } from './time.js';
 
-export type Phase = 'hold' | 'drain' | 'stop' | 'sweep' | 'mark' | 'save' | 'resume' | 'release';
+export const PHASES = [
+  'hold',
+  'drain',
+  'recall',
+  'stop',
+  'sweep',
+  'mark',
+  'save',
+  'resume',
+  'release',
+] as const;
+export type Phase = (typeof PHASES)[number];
+
+/**
+ * What is done about a port whose guest takes nothing (no driver, interface down, paused, crashed).
+ *
+ *   fail   give up, with nothing changed
+ *   keep   take back what it has not read; the port is not proven
+ */
+export type UnreadyPolicy = 'fail' | 'keep';
+export const DEFAULT_UNREADY: UnreadyPolicy = 'fail';
 
 export interface Participants {
   /** Stops everything that runs; resolves when it all has stopped. On rejection `resume` is still called. */
   stop(): Promise<void>;
   /** Resumes exactly what `stop` stopped. Must not throw for one guest before having tried the others. */
   resume(): Promise<void>;
+  /** Whether `stop` stops the machine behind this port, or it does not run anyway. Absent: it does. */
+  stops?(port: PortId): boolean;
 }
 
 export interface SequenceOptions {
@@ -37,11 +63,17 @@ export interface SequenceOptions {
   readonly bounds?: Partial<DrainBounds>;
   /** Give up, with everything undone, when the cut cannot be proven. */
   readonly requireProof?: boolean;
+  /** Default {@link DEFAULT_UNREADY}. */
+  readonly unready?: UnreadyPolicy;
   /** End after `save`, stopped and held: the participants are gone, and nobody is left to deliver to. */
   readonly stayHeld?: boolean;
   readonly signal: AbortSignal;
   /** Told when each phase ends, with its length in milliseconds. */
   readonly onPhase?: (phase: Phase, ms: number) => void;
+  /** Called before each phase; what it throws is a failure of that phase. For the injection of faults. */
+  readonly beforePhase?: (phase: Phase) => Promise<void>;
+  /** Default: the real one. */
+  readonly time?: Time;
 }
 
 export interface Cut<Marked, Saved> {
@@ -59,8 +91,45 @@ export function combine(
   drained: readonly Observation[],
   swept: readonly Observation[],
 ): PortEvidence[] {
-  const down = new Map(drained.map((seen) => [seen.port, seen.down]));
-  return swept.map((seen) => ({ ...seen, method, down: down.get(seen.port) ?? seen.down }));
+  const before = new Map(drained.map((seen) => [seen.port, seen]));
+  return swept.map((seen) => {
+    const { port, kind, up } = seen;
+    const { down } = before.get(port) ?? seen;
+    // What was taken back was so after the drain.
+    return {
+      port,
+      kind,
+      method: methodOf(method, before.get(port) ?? seen),
+      down: { ...down, recalled: seen.down.recalled },
+      up,
+    };
+  });
+}
+
+/** Gives up, or takes back what unready guests have not read. @throws StillwireError PORT_UNREADY */
+export async function settleUnready(
+  channel: Channel,
+  epoch: number,
+  drained: readonly Observation[],
+  policy: { readonly method: QuiesceMethod; readonly unready: UnreadyPolicy },
+  stops: (port: PortId) => boolean = () => true,
+): Promise<void> {
+  if (policy.method === 'quiet') return; // nothing was asked, so nobody failed to answer
+  const unready = unreadyOf(policy.method, drained);
+  if (unready.length === 0) return;
+  if (policy.unready === 'keep') {
+    await channel.recall(
+      epoch,
+      unready.map(({ port }) => ({ port, stops: stops(port) })),
+    );
+    return;
+  }
+  const doubts = unready.map((seen) => {
+    const reason = downDoubt({ ...seen, method: methodOf(policy.method, seen) }) ?? '';
+    return { port: seen.port, reason };
+  });
+  const words = doubts.map(({ port, reason }) => `${port}: ${reason}`).join('; ');
+  throw new StillwireError('PORT_UNREADY', words, { ports: doubts });
 }
 
 function demandProof(evidence: readonly PortEvidence[]): void {
@@ -77,26 +146,38 @@ export async function runSequence<Marked, Saved>(
   save: (marked: Marked, evidence: readonly PortEvidence[]) => Promise<Saved>,
   options: SequenceOptions,
 ): Promise<Cut<Marked, Saved>> {
-  const { method, signal } = options;
+  const { method, signal, time = realTime, unready = DEFAULT_UNREADY } = options;
+  const within = { time, signal };
   const bounds = { ...DEFAULT_BOUNDS, ...options.bounds };
   const timed = async <T>(phase: Phase, step: () => Promise<T>): Promise<T> => {
-    const began = performance.now();
+    await options.beforePhase?.(phase);
+    const began = time.now();
     const result = await step();
-    options.onPhase?.(phase, performance.now() - began);
+    options.onPhase?.(phase, time.now() - began);
     return result;
   };
 
   signal.throwIfAborted();
-  const asked = performance.now();
+  await options.beforePhase?.('hold');
+  const asked = time.now();
   const { epoch, at: heldAt } = await channel.hold();
   let stopping = false;
   try {
-    options.onPhase?.('hold', performance.now() - asked); // from here on a failure, even a listener's, is undone
-    const drained = await timed('drain', () => drain(channel, epoch, method, bounds, signal));
+    options.onPhase?.('hold', time.now() - asked); // from here on a failure, even a listener's, is undone
+    const drained = await timed('drain', () => drain(channel, epoch, method, bounds, within));
     if (options.requireProof === true && method === 'quiet') demandProof(combine(method, drained, drained));
+    await timed('recall', () =>
+      settleUnready(
+        channel,
+        epoch,
+        drained,
+        { method, unready },
+        (port) => participants.stops?.(port) ?? true,
+      ),
+    );
     stopping = true;
     await timed('stop', () => participants.stop());
-    const swept = await timed('sweep', () => sweep(channel, epoch, method, bounds, signal));
+    const swept = await timed('sweep', () => sweep(channel, epoch, method, bounds, within));
     const evidence = combine(method, drained, swept);
     if (options.requireProof === true) demandProof(evidence);
     const marked = await timed('mark', () => channel.mark(epoch));

@@ -11,11 +11,13 @@ export const SWITCHED = 2;
 export const COPIES = 3;
 export const QUEUED_SWITCHED = 4;
 export const QUEUED_RESTORED = 5;
-export const QUEUED_SENTINELS = 6;
-export const SENT = 7;
-export const SENT_BYTES = 8;
-export const HELD = 9;
-export const DISCARDED = 10;
+export const QUEUED_RECALLED = 6;
+export const QUEUED_SENTINELS = 7;
+export const QUEUED_COOKIES = 8;
+export const SENT = 9;
+export const SENT_BYTES = 10;
+export const HELD = 11;
+export const DISCARDED = 12;
 export const DROPPED = DISCARDED + DISCARD_REASONS.length;
 const ROW = DROPPED + DROP_REASONS.length;
 
@@ -47,7 +49,9 @@ export function readLedger(port: PortId, row: Float64Array): PortLedger {
     egress: {
       switched: row[QUEUED_SWITCHED]!,
       restored: row[QUEUED_RESTORED]!,
+      recalled: row[QUEUED_RECALLED]!,
       sentinels: row[QUEUED_SENTINELS]!,
+      cookies: row[QUEUED_COOKIES]!,
       sent: row[SENT]!,
       bytes: row[SENT_BYTES]!,
       held: row[HELD]!,

@@ -3,7 +3,7 @@
  * a lost or doubled frame shows as a sum that does not come out.
  *
  *   ingress of a port:  received = switched + discarded(reason)
- *   egress of a port:   switched + restored + sentinels = sent + held + dropped(reason)
+ *   egress of a port:   switched + restored + recalled + sentinels + cookies = sent + held + dropped(reason)
  *   the switch itself:  copies made of switched frames = copies queued, summed over all ports
  */
 import type { PortId } from '../frame/types.js';
@@ -32,7 +32,10 @@ export interface PortLedger {
   readonly egress: {
     readonly switched: number;
     readonly restored: number;
+    /** Taken back out of the ring of a guest that did not read them; each had been sent once before. */
+    readonly recalled: number;
     readonly sentinels: number;
+    readonly cookies: number;
     readonly sent: number;
     readonly bytes: number;
     /** Copies waiting in the port's queue now. */
@@ -57,7 +60,7 @@ export function imbalances(ledger: readonly PortLedger[]): string[] {
       );
     }
     const dropped = sum(egress.dropped);
-    const entered = egress.switched + egress.restored + egress.sentinels;
+    const entered = egress.switched + egress.restored + egress.recalled + egress.sentinels + egress.cookies;
     if (entered !== egress.sent + egress.held + dropped) {
       faults.push(
         `${port} out: queued ${entered} ≠ sent ${egress.sent} + held ${egress.held} + dropped ${dropped}`,

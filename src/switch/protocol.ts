@@ -7,7 +7,7 @@
  */
 import type { InflightFrame, PortId } from '../frame/types.js';
 import type { PortLedger } from './ledger.js';
-import type { RawEvidence, SegmentSettings, StationOnPort } from './switch.js';
+import type { AddressOnPort, RawEvidence, RecallOrder, SegmentSettings, StationOnPort } from './switch.js';
 
 interface PortSpec {
   readonly id: PortId;
@@ -34,6 +34,9 @@ export interface Commands {
   /** Stops all delivery. `at` in milliseconds of the monotonic clock. */
   hold: { ask: Nothing; answer: { epoch: number; at: number } };
   sentinels: { ask: { epoch: number; nonce: Uint8Array }; answer: undefined };
+  /** Absent `ports`: all. */
+  cookies: { ask: { epoch: number; nonce: Uint8Array; ports?: readonly PortId[] }; answer: undefined };
+  recall: { ask: { epoch: number; ports: readonly RecallOrder[] }; answer: undefined };
   sweep: { ask: { epoch: number }; answer: undefined };
   evidence: { ask: { epoch: number }; answer: RawEvidence[] };
   mark: { ask: { epoch: number }; answer: MarkAnswer };
@@ -48,6 +51,8 @@ export interface Commands {
       frames: readonly InflightFrame[];
       stations: readonly StationOnPort[];
       nonces: readonly Uint8Array[];
+      cookies: readonly Uint8Array[];
+      addresses: readonly AddressOnPort[];
     };
     answer: undefined;
   };
@@ -66,6 +71,8 @@ export interface MarkAnswer {
   readonly ledger: readonly PortLedger[];
   readonly stations: readonly StationOnPort[];
   readonly nonces: readonly Uint8Array[];
+  readonly cookies: readonly Uint8Array[];
+  readonly addresses: readonly AddressOnPort[];
 }
 
 export type CommandName = keyof Commands;

@@ -64,6 +64,7 @@ interface Member {
 export interface RawEvidence {
   readonly port: PortId;
   readonly kind: PortKind;
+  readonly kernelProof: boolean;
   readonly down: DownEvidence;
   readonly up: UpEvidence;
 }
@@ -75,6 +76,19 @@ export interface StationOnPort {
   readonly port: PortId;
 }
 
+/** An IPv4 address that answered for itself on a port. */
+export interface AddressOnPort {
+  readonly port: PortId;
+  readonly vlan: number;
+  readonly ip: string;
+}
+
+/** A port whose unread frames are to be taken back; `stops`: the frame its hypervisor has taken will be purged. */
+export interface RecallOrder {
+  readonly port: PortId;
+  readonly stops: boolean;
+}
+
 /** The in-flight set as it was at one moment, pinned in memory while its frames go on their way. */
 export interface Mark {
   readonly frames: readonly { readonly frame: HeldFrame; readonly destinations: readonly PortId[] }[];
@@ -82,6 +96,8 @@ export interface Mark {
   readonly stations: readonly StationOnPort[];
   /** Nonces still recognised. */
   readonly nonces: readonly Uint8Array[];
+  readonly cookies: readonly Uint8Array[];
+  readonly addresses: readonly AddressOnPort[];
 }
 
 /** Called for every frame received, before it is switched; the bytes are only valid during the call. */
@@ -307,6 +323,7 @@ export class Switch {
     return [...this.#byId.values()].map(({ port }) => ({
       port: port.id,
       kind: port.kind,
+      kernelProof: port.kernelProof,
       down: port.downEvidence(),
       up: port.upEvidence(),
     }));
@@ -324,7 +341,14 @@ export class Switch {
     }
     const frames = [...destinations].map(([frame, ports]) => ({ frame, destinations: ports }));
     frames.sort((a, b) => a.frame.sequence - b.frame.sequence);
-    return { frames, ledger: this.ledger(), stations: this.stations(now), nonces: this.#nonces };
+    return {
+      frames,
+      ledger: this.ledger(),
+      stations: this.stations(now),
+      nonces: this.#nonces,
+      cookies: [],
+      addresses: [],
+    };
   }
 
   /** Puts saved frames into the queues of their destinations, in order, while held. Unknown destinations are ignored. */

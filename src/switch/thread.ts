@@ -170,6 +170,14 @@ class SwitchThread {
       this.#switch.sendSentinels(nonce);
       return undefined;
     },
+    cookies: ({ epoch }) => {
+      this.#fence(epoch); // TODO cookie
+      return undefined;
+    },
+    recall: ({ epoch }) => {
+      this.#fence(epoch); // TODO recall
+      return undefined;
+    },
     sweep: ({ epoch }) => {
       this.#fence(epoch);
       this.#switch.sweep(monotonicMs());
@@ -185,8 +193,8 @@ class SwitchThread {
       const id = this.#nextMark++;
       this.#marks.set(id, mark);
       const bytes = mark.frames.reduce((sum, { frame }) => sum + frame.stored.length, 0);
-      const { ledger, stations, frames, nonces } = mark;
-      return { mark: id, at: monotonicMs(), frames: frames.length, bytes, ledger, stations, nonces };
+      const { frames, ...told } = mark;
+      return { mark: id, at: monotonicMs(), frames: frames.length, bytes, ...told };
     },
     frames: ({ mark }) =>
       this.#markOf(mark).frames.map(({ frame, destinations }) => ({

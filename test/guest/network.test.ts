@@ -73,6 +73,8 @@ function withoutHold(channel: Channel<MarkAnswer>): Channel<MarkAnswer> {
   return {
     hold: () => Promise.resolve({ epoch: 0, ...at() }),
     sentinels: () => Promise.resolve(),
+    cookies: () => Promise.resolve(),
+    recall: () => Promise.resolve(),
     sweep: () => Promise.resolve(),
     observe: () => Promise.resolve(fabricated()),
     async mark() {
@@ -89,8 +91,16 @@ const fabricated = (): Observation[] =>
   ['g1/nic0', 'g2/nic0'].map((port) => ({
     port,
     kind: 'tap',
-    down: { sentinelSent: true, ringEmpty: true, sendQueueBytes: 0, droppedSinceHold: 0 },
-    up: { deviceFrames: 0, receivedFrames: 0, socketDrops: 0, queueEmpty: true },
+    kernelProof: true,
+    down: {
+      sentinelSent: true,
+      ringEmpty: true,
+      sendQueueBytes: 0,
+      droppedSinceHold: 0,
+      cookie: 'unasked',
+      recalled: 0,
+    },
+    up: { deviceFrames: 0, receivedFrames: 0, socketDrops: 0, queueEmpty: true, mayHaveOverrun: false },
   }));
 
 test.for([

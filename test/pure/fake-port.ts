@@ -12,6 +12,7 @@ export interface Wire {
 
 export class FakePort implements Port {
   readonly receiveFd = -1;
+  readonly kernelProof = true;
   /** Frames the far side has sent and we have not received. */
   readonly incoming: Wire[] = [];
   /** Frames sent, not yet read by the far side: its ring. */
@@ -102,7 +103,14 @@ export class FakePort implements Port {
 
   downEvidence(): DownEvidence {
     const ringEmpty = this.kind !== 'tap' || this.ring.length === 0;
-    return { sentinelSent: this.#sentinelSent, ringEmpty, sendQueueBytes: 0, droppedSinceHold: 0 };
+    return {
+      sentinelSent: this.#sentinelSent,
+      ringEmpty,
+      sendQueueBytes: 0,
+      droppedSinceHold: 0,
+      cookie: 'unasked',
+      recalled: 0,
+    };
   }
 
   upEvidence(): UpEvidence {
@@ -111,6 +119,7 @@ export class FakePort implements Port {
       receivedFrames: this.#received,
       socketDrops: 0,
       queueEmpty: this.incoming.length === 0,
+      mayHaveOverrun: false,
     };
   }
 

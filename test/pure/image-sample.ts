@@ -53,8 +53,15 @@ const evidence = (port: string): PortEvidence => ({
   port,
   kind: port === 'host' ? 'external' : 'tap',
   method: 'count',
-  down: { sentinelSent: true, ringEmpty: true, sendQueueBytes: 0, droppedSinceHold: 0 },
-  up: { deviceFrames: 40, receivedFrames: 40, socketDrops: 0, queueEmpty: true },
+  down: {
+    sentinelSent: true,
+    ringEmpty: true,
+    sendQueueBytes: 0,
+    droppedSinceHold: 0,
+    cookie: 'unasked',
+    recalled: 0,
+  },
+  up: { deviceFrames: 40, receivedFrames: 40, socketDrops: 0, queueEmpty: true, mayHaveOverrun: false },
 });
 
 const none = <R extends string>(reasons: readonly R[]): Record<R, number> =>
@@ -73,7 +80,9 @@ const ledger = (port: string, held: number): PortLedger => ({
   egress: {
     switched: 40,
     restored: 0,
+    recalled: 0,
     sentinels: 0,
+    cookies: 0,
     sent: 40 - held,
     bytes: 4000,
     held,
@@ -104,7 +113,7 @@ export const capture: InflightCapture = { checkpointId: CHECKPOINT_ID, ports: PO
 export function body(name: string): ManifestBody {
   return {
     format: 'stillwire-checkpoint',
-    formatVersion: 1,
+    formatVersion: 2,
     requires: ['inflight-pcapng', 'qemu-migration-stream'],
     checkpointId: CHECKPOINT_ID,
     name,
@@ -122,6 +131,8 @@ export function body(name: string): ManifestBody {
     stations: [{ segment: 'lan', vlan: 0, mac: '52:54:00:00:00:0a', port: 'a/nic0' }],
     inFlightFrames: 3,
     sentinels: ['00112233445566778899aabbccddeeff'],
+    cookies: [],
+    addresses: [],
     phases: { hold: 0.1, drain: 1.5 },
     pauseMs: 41.5,
     skewMs: { stop: 1, resume: 2 },

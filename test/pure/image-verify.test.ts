@@ -254,7 +254,7 @@ describe('a manifest whose checksum comes out', () => {
   });
 
   it.each<[string, (manifest: Loose) => unknown, string[]]>([
-    ['of a newer version', (m) => Object.assign(m, { formatVersion: 2, novelty: {} }), ['format version 2']],
+    ['of a newer version', (m) => Object.assign(m, { formatVersion: 9, novelty: {} }), ['format version 9']],
     ['with an unknown feature', (m) => (m.requires = ['disks', 'inflight-pcapng']), ['feature "disks"']],
   ])('%s is unsupported, not damaged', async (_, change, unsupported) => {
     await forge(change);
@@ -265,7 +265,7 @@ describe('a manifest whose checksum comes out', () => {
 
   it('of a newer version is damaged when its checksum does not come out', async () => {
     const file = join(image, 'manifest.json');
-    await writeFile(file, (await readFile(file, 'utf8')).replace('"formatVersion": 1', '"formatVersion": 3'));
+    await writeFile(file, (await readFile(file, 'utf8')).replace('"formatVersion": 2', '"formatVersion": 3'));
     await expect(openImage(image)).rejects.toMatchObject({ code: 'IMAGE_INVALID' });
   });
 });

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { StillwireError } from '../../src/errors/index.js';
-import { drain, sweep } from '../../src/quiesce/index.js';
+import { drain, realTime, sweep } from '../../src/quiesce/index.js';
 import { observation, ScriptedChannel } from './scripted-channel.js';
 
-const never = new AbortController().signal;
+const within = { time: realTime, signal: new AbortController().signal };
 const bounds = { drainMs: 60, lingerMs: 0, quietMs: 20 };
 const expired = new StillwireError('HOLD_EXPIRED', 'the lease ran out');
 
@@ -16,14 +16,14 @@ async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T
 describe('drain, count', () => {
   test('ends at once when the rings are empty, after exactly one round of sentinels', async () => {
     const channel = new ScriptedChannel();
-    await drain(channel, 7, 'count', bounds, never);
+    await drain(channel, 7, 'count', bounds, within);
     expect(channel.calls).toEqual(['sentinels', 'observe']);
   });
 
   test('waits for a slow guest and reports what was seen last', async () => {
     const channel = new ScriptedChannel();
     channel.observes = (n) => [observation({ down: { ringEmpty: n >= 12 } })];
-    const { result } = await timed(() => drain(channel, 7, 'count', bounds, never));
+    const { result } = await timed(() => drain(channel, 7, 'count', bounds, within));
     expect(result[0]!.down.ringEmpty).toBe(true);
     expect(channel.order).toEqual(['sentinels']);
   });
@@ -35,7 +35,7 @@ describe('drain, count', () => {
   ])('%s is waited for, with a pause between two looks, and then given up', async (_name, seen) => {
     const channel = new ScriptedChannel();
     channel.observes = () => [observation(), seen];
-    const { ms } = await timed(() => drain(channel, 7, 'count', bounds, never));
+    const { ms } = await timed(() => drain(channel, 7, 'count', bounds, within));
     expect(ms).toBeGreaterThanOrEqual(59);
     const late = channel.observedAt.filter((at) => at > channel.observedAt[0]! + 10);
     expect(late.length).toBeLessThan(60);
@@ -44,7 +44,7 @@ describe('drain, count', () => {
   test('traffic still coming up is none of its business', async () => {
     const channel = new ScriptedChannel();
     channel.observes = () => [observation({ up: { deviceFrames: 9, queueEmpty: false, socketDrops: 3 } })];
-    await drain(channel, 7, 'count', bounds, never);
+    await drain(channel, 7, 'count', bounds, within);
     expect(channel.calls).toEqual(['sentinels', 'observe']);
   });
 
@@ -52,7 +52,7 @@ describe('drain, count', () => {
     const channel = new ScriptedChannel();
     channel.observes = (n) =>
       n === 0 ? [observation({ kind: 'external', down: { sentinelSent: false } })] : [];
-    await drain(channel, 7, 'count', bounds, never);
+    await drain(channel, 7, 'count', bounds, within);
     expect(channel.observedAt).toHaveLength(1);
   });
 });
@@ -61,7 +61,7 @@ describe('sweep, count', () => {
   test('asks again until the sums meet', async () => {
     const channel = new ScriptedChannel();
     channel.observes = (n) => [observation({ up: { deviceFrames: n < 3 ? 4 : 5 } })];
-    const seen = await sweep(channel, 7, 'count', bounds, never);
+    const seen = await sweep(channel, 7, 'count', bounds, within);
     expect(seen[0]!.up.deviceFrames).toBe(5);
     expect(channel.calls).toEqual(Array.from({ length: 4 }, () => ['sweep', 'observe']).flat());
   });
@@ -69,7 +69,7 @@ describe('sweep, count', () => {
   test('gives up soon, with what it saw, when they never do', async () => {
     const channel = new ScriptedChannel();
     channel.observes = () => [observation({ up: { deviceFrames: 6 } })];
-    const seen = await sweep(channel, 7, 'count', bounds, never);
+    const seen = await sweep(channel, 7, 'count', bounds, within);
     expect(seen[0]!.up.deviceFrames).toBe(6);
   });
 
@@ -79,7 +79,7 @@ describe('sweep, count', () => {
       observation({ up: { deviceFrames: 7, socketDrops: 2 } }),
       observation({ kind: 'external', up: { queueEmpty: false } }),
     ];
-    await sweep(channel, 7, 'count', bounds, never);
+    await sweep(channel, 7, 'count', bounds, within);
     expect(channel.observedAt).toHaveLength(1);
   });
 });
@@ -87,7 +87,7 @@ describe('sweep, count', () => {
 describe('quiet', () => {
   test('waits before the stop, sends no sentinels', async () => {
     const channel = new ScriptedChannel();
-    const { ms } = await timed(() => drain(channel, 7, 'quiet', bounds, never));
+    const { ms } = await timed(() => drain(channel, 7, 'quiet', bounds, within));
     expect(ms).toBeGreaterThanOrEqual(19);
     expect(channel.order).toEqual([]);
   });
@@ -95,7 +95,7 @@ describe('quiet', () => {
   test('an arrival starts the wait again', async () => {
     const channel = new ScriptedChannel();
     channel.observes = (n) => [observation({ up: { receivedFrames: Math.min(n, 3) } })];
-    const { ms } = await timed(() => sweep(channel, 7, 'quiet', bounds, never));
+    const { ms } = await timed(() => sweep(channel, 7, 'quiet', bounds, within));
     expect(channel.observedAt).toHaveLength(5); // 0, 1, 2, 3, 3
     expect(ms).toBeGreaterThanOrEqual(4 * 19);
   });
@@ -104,7 +104,7 @@ describe('quiet', () => {
     const channel = new ScriptedChannel();
     channel.observes = (n) => [observation({ up: { receivedFrames: n } })];
     const began = performance.now();
-    await expect(sweep(channel, 7, 'quiet', bounds, never)).rejects.toMatchObject({
+    await expect(sweep(channel, 7, 'quiet', bounds, within)).rejects.toMatchObject({
       code: 'NOT_QUIET',
       exitCode: 6,
     });
@@ -114,7 +114,7 @@ describe('quiet', () => {
   test('arrivals on an external port are not waited for', async () => {
     const channel = new ScriptedChannel();
     channel.observes = (n) => [observation({ kind: 'external', up: { receivedFrames: n } }), observation()];
-    await sweep(channel, 7, 'quiet', bounds, never);
+    await sweep(channel, 7, 'quiet', bounds, within);
     expect(channel.observedAt).toHaveLength(2);
   });
 });
@@ -123,19 +123,23 @@ const endless = { drainMs: 60_000, lingerMs: 0, quietMs: 60_000 };
 test.each([
   [
     'drain count',
-    (signal: AbortSignal, channel: ScriptedChannel) => drain(channel, 7, 'count', endless, signal),
+    (signal: AbortSignal, channel: ScriptedChannel) =>
+      drain(channel, 7, 'count', endless, { time: realTime, signal }),
   ],
   [
     'drain quiet',
-    (signal: AbortSignal, channel: ScriptedChannel) => drain(channel, 7, 'quiet', endless, signal),
+    (signal: AbortSignal, channel: ScriptedChannel) =>
+      drain(channel, 7, 'quiet', endless, { time: realTime, signal }),
   ],
   [
     'sweep quiet',
-    (signal: AbortSignal, channel: ScriptedChannel) => sweep(channel, 7, 'quiet', endless, signal),
+    (signal: AbortSignal, channel: ScriptedChannel) =>
+      sweep(channel, 7, 'quiet', endless, { time: realTime, signal }),
   ],
   [
     'sweep count',
-    (signal: AbortSignal, channel: ScriptedChannel) => sweep(channel, 7, 'count', endless, signal),
+    (signal: AbortSignal, channel: ScriptedChannel) =>
+      sweep(channel, 7, 'count', endless, { time: realTime, signal }),
   ],
 ])('%s: the end of the lease ends it, with the reason', async (_name, work) => {
   const channel = new ScriptedChannel();

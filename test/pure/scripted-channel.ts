@@ -1,19 +1,36 @@
 /** A Channel that does what it is told and writes down what was asked of it. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Channel, Observation } from '../../src/quiesce/index.js';
+import type { Channel, Observation, Recall } from '../../src/quiesce/index.js';
 
 export const observation = (
   over: {
     port?: string;
     kind?: Observation['kind'];
+    kernelProof?: boolean;
     down?: Partial<Observation['down']>;
     up?: Partial<Observation['up']>;
   } = {},
 ): Observation => ({
   port: over.port ?? 'vm/nic0',
   kind: over.kind ?? 'tap',
-  down: { sentinelSent: true, ringEmpty: true, sendQueueBytes: 0, droppedSinceHold: 0, ...over.down },
-  up: { deviceFrames: 5, receivedFrames: 5, socketDrops: 0, queueEmpty: true, ...over.up },
+  kernelProof: over.kernelProof ?? true,
+  down: {
+    sentinelSent: true,
+    ringEmpty: true,
+    sendQueueBytes: 0,
+    droppedSinceHold: 0,
+    cookie: 'unasked',
+    recalled: 0,
+    ...over.down,
+  },
+  up: {
+    deviceFrames: 5,
+    receivedFrames: 5,
+    socketDrops: 0,
+    queueEmpty: true,
+    mayHaveOverrun: false,
+    ...over.up,
+  },
 });
 
 export class ScriptedChannel implements Channel<string> {
@@ -39,6 +56,17 @@ export class ScriptedChannel implements Channel<string> {
 
   async sentinels(epoch: number): Promise<void> {
     this.#do('sentinels', epoch);
+    await Promise.resolve();
+  }
+
+  async cookies(epoch: number, ports?: readonly string[]): Promise<void> {
+    this.#do(ports === undefined ? 'cookies' : `cookies ${ports.join()}`, epoch);
+    await Promise.resolve();
+  }
+
+  async recall(epoch: number, ports: readonly Recall[]): Promise<void> {
+    const asked = ports.map(({ port, stops }) => (stops ? port : `${port} as it is`));
+    this.#do(`recall ${asked.join()}`, epoch);
     await Promise.resolve();
   }
 
