@@ -80,8 +80,8 @@ describe('show', () => {
     expect(stdout).toMatch(
       /^b\/nic0 +tap +2 +count +yes +sentinel sent, ring empty, 0 B unsent; 40 of 40 taken in; 0 dropped$/m,
     );
-    expect(stdout).toMatch(/^host +external +1 +yes +leads out of the cut$/m);
-    expect(stdout).toMatch(/^b\/nic0 +40 +40 +0 +40 +38 +2 +0$/m);
+    expect(stdout).toMatch(/^host +external +1 +count +yes +leads out of the cut$/m);
+    expect(stdout).toMatch(/^b\/nic0 +40 +40 +0 +40 +0 +0 +0 +38 +2 +0$/m);
   });
 
   test('--json carries the manifest', async () => {
