@@ -36,7 +36,8 @@ function proofFaults({ evidence, method, proven }: Manifest, ports: DefinedPorts
     const defined = ports.get(port);
     if (defined !== undefined && defined !== kind)
       faults.push(`evidence: ${port} is a ${defined} port, not ${kind}`);
-    if (used !== method) faults.push(`evidence: ${port} was quiesced by ${used}, the network by ${method}`);
+    const fits = method === 'auto' ? used !== 'quiet' : used === method;
+    if (!fits) faults.push(`evidence: ${port} was quiesced by ${used}, the network by ${method}`);
   }
   if (isProven(evidence) !== proven) {
     faults.push(`the manifest says proven: ${String(proven)}, the evidence says ${String(!proven)}`);
