@@ -45,7 +45,7 @@ function proofFaults({ evidence, method, proven }: Manifest, ports: DefinedPorts
   return faults;
 }
 
-function definitionFaults({ definition, stations }: Manifest, ports: DefinedPorts): string[] {
+function definitionFaults({ definition, stations, addresses }: Manifest, ports: DefinedPorts): string[] {
   const faults: string[] = [];
   const segments = new Set(Object.keys(definition.segments));
   const placed: [string, string][] = Object.entries(definition.ports).map(([port, { segment }]) => [
@@ -64,6 +64,9 @@ function definitionFaults({ definition, stations }: Manifest, ports: DefinedPort
     if (!segments.has(segment) || !ports.has(port)) {
       faults.push(`station ${mac}: ${segment} or ${port} does not exist`);
     }
+  }
+  for (const { port } of addresses) {
+    if (!ports.has(port)) faults.push(`addresses: ${port} does not exist`);
   }
   return faults;
 }
