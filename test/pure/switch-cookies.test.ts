@@ -69,9 +69,10 @@ describe('address table', () => {
   });
 
   test('a port has its most recent, once each, however many its guest names; as the model says', () => {
-    const packet = fc.tuple(fc.nat(2), fc.constantFrom(0, 7), fc.nat(12), fc.boolean());
+    const checks = fc.constantFrom(true, false, false, false, false, false);
+    const packet = fc.tuple(fc.nat(2), fc.constantFrom(0, 7), fc.nat(12), checks);
     fc.assert(
-      fc.property(fc.array(packet, { maxLength: 60 }), (packets) => {
+      fc.property(fc.array(packet, { minLength: 40, maxLength: 120 }), (packets) => {
         const table = new AddressTable();
         const model = new Map<number, string[]>();
         for (const [port, vlan, last, checks] of packets) {
@@ -212,6 +213,16 @@ describe('cookies', () => {
     bench.ask();
     const { echoes, probes } = bench.read('a');
     bench.send('b', replyTo(probes[0]!, mac(1)), echoTo(echoes[0]!, mac(1)));
+    expect(bench.states()).toEqual(['asked', 'asked', 'asked']);
+    expect(bench.inflight()).toEqual([]);
+    expect(bench.core.mark(bench.now).addresses).toHaveLength(3); // nor is there an agent at that port
+  });
+
+  test('a request to the address that asked is no answer, and goes no further', () => {
+    const bench = new Cookies();
+    const targetMac = cookieMac(bench.ask(), 0);
+    const request = { operation: ARP_REQUEST, senderMac: mac(1), senderIp: ip(1), targetMac, targetIp: 0 };
+    bench.send('a', encodeArp(request, targetMac));
     expect(bench.states()).toEqual(['asked', 'asked', 'asked']);
     expect(bench.inflight()).toEqual([]);
   });
