@@ -175,16 +175,25 @@ export class Egress {
 
   /** A sentinel behind everything sent. */
   sendSentinel(sentinel: Uint8Array): boolean {
+    return this.#sendMarker(sentinel, Row.QUEUED_SENTINELS);
+  }
+
+  /** A frame of a cookie behind everything sent. */
+  sendCookie(frame: Uint8Array): boolean {
+    return this.#sendMarker(frame, Row.QUEUED_COOKIES);
+  }
+
+  #sendMarker(marker: Uint8Array, column: number): boolean {
     const slot = this.#memory.stagingSlot(0);
     this.#memory.bytes.fill(0, slot, slot + FRAME_OFFSET);
-    this.#memory.bytes.set(sentinel, slot + FRAME_OFFSET);
-    this.#pending.add(slot, slot + FRAME_OFFSET, sentinel.length);
+    this.#memory.bytes.set(marker, slot + FRAME_OFFSET);
+    this.#pending.add(slot, slot + FRAME_OFFSET, marker.length);
     const sent = this.#port.sendSentinel(this.#pending);
     this.#pending.count = 0;
     if (sent) {
-      this.#row[Row.QUEUED_SENTINELS]!++;
+      this.#row[column]!++;
       this.#row[Row.SENT]!++;
-      this.#row[Row.SENT_BYTES]! += sentinel.length;
+      this.#row[Row.SENT_BYTES]! += marker.length;
     }
     return sent;
   }

@@ -15,13 +15,14 @@
  * The class is single-threaded and synchronous: when hold() has returned, nothing more is sent until release(). That
  * is the guarantee the quiesce stands on. Time comes from outside, in milliseconds.
  */
-import { isMulticast, isReservedMulticast } from '../frame/ethernet.js';
+import { ETHERTYPE, isMulticast, isReservedMulticast } from '../frame/ethernet.js';
 import { encodeSentinel, isSentinel } from '../frame/sentinel.js';
 import { MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
 import { BURST, FrameList, FrameMemory } from '../port/batch.js';
 import { insertTag } from '../port/packet-receiver.js';
-import type { DownEvidence, PortKind, UpEvidence } from '../port/evidence.js';
+import { hasRing, type DownEvidence, type PortKind, type UpEvidence } from '../port/evidence.js';
 import type { Port } from '../port/port.js';
+import { Cookies } from './cookies.js';
 import * as Row from './counters.js';
 import { DISCARD_REASONS, type DiscardReason, type PortLedger } from './ledger.js';
 import { Egress } from './egress.js';
@@ -76,11 +77,12 @@ export interface StationOnPort {
   readonly port: PortId;
 }
 
-/** An IPv4 address that answered for itself on a port. */
+/** Who answers a cookie on a port: an IPv4 address heard speaking for itself, or, without one, an echo agent. */
 export interface AddressOnPort {
   readonly port: PortId;
+  /** The tag on the port's side, 0 for none. */
   readonly vlan: number;
-  readonly ip: string;
+  readonly ip?: string;
 }
 
 /** A port whose unread frames are to be taken back; `stops`: the frame its hypervisor has taken will be purged. */
@@ -117,6 +119,7 @@ export class Switch {
   readonly #kept = new Array<HeldFrame | undefined>(BURST);
   #keptCount = 0;
   readonly #wallClock: () => bigint;
+  readonly #cookies = new Cookies();
   #nonces: Uint8Array[] = [];
   #sequence = 0;
   #held = false;
@@ -172,6 +175,7 @@ export class Switch {
     if (member === undefined) return;
     member.egress.abandon();
     member.segment.table.forgetPort(member.index);
+    this.#cookies.forgetPort(member.index);
     member.segment.members.splice(member.segment.members.indexOf(member), 1);
     this.#byId.delete(id);
     this.#members[member.index] = undefined;
@@ -222,8 +226,13 @@ export class Switch {
     }
 
     let vlan = member.vlan;
+    const end = start + length;
     const tagged = bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
-    if (isSentinel(bytes, start + (tagged ? 16 : 12), length, this.#nonces)) {
+    const typeAt = start + (tagged ? 16 : 12);
+    if (
+      isSentinel(bytes, typeAt, length, this.#nonces) ||
+      this.#cookies.takes(member.index, bytes, typeAt, end)
+    ) {
       return this.#discard(member, 'swallowed');
     }
     if (vlan === 0) vlan = tagged ? bytes.readUInt16BE(start + 14) & VLAN_ID : 0;
@@ -234,6 +243,10 @@ export class Switch {
     }
 
     segment.table.learn(bytes, start + 6, vlan, member.index, this.#now);
+    if (bytes.readUInt16BE(typeAt) === ETHERTYPE.arp && hasRing(member.port.kind)) {
+      const tag = member.vlan === 0 ? vlan : 0;
+      this.#cookies.learn(member.index, tag, bytes, start + 6, typeAt + 2, end);
+    }
     if (segment.dropReserved && isReservedMulticast(bytes, start)) return this.#discard(member, 'reserved');
     const copies = this.#deliver(member, slot, start, length, vlan);
     if (copies === 0) return this.#discard(member, 'nowhere');
@@ -293,6 +306,7 @@ export class Switch {
   /** Stops all delivery. When this returns, no frame is sent before {@link release}. */
   hold(): void {
     for (const { port } of this.#byId.values()) port.beginHold(); // may throw; then there is no hold
+    this.#cookies.beginHold();
     this.#held = true;
     this.#fullness = 0;
   }
@@ -306,6 +320,30 @@ export class Switch {
     }
   }
 
+  /** Puts a cookie behind the last frame sent on each of these ports (absent: on all) where frames can lie. */
+  sendCookies(nonce: Uint8Array, ports?: readonly PortId[]): void {
+    this.#cookies.recognise([nonce]);
+    for (const member of this.#byId.values()) {
+      const { id, kind } = member.port;
+      if (!hasRing(kind) || ports?.includes(id) === false) continue;
+      this.#cookies.ask(member.index, nonce);
+      this.#sendCookie(member);
+    }
+  }
+
+  #sendCookie({ index, egress }: Member): void {
+    this.#cookies.send(index, (frame) => egress.sendCookie(frame));
+  }
+
+  /** Swallows cookies with these nonces and what answers them from now on; and knows who answers. */
+  recogniseCookies(nonces: readonly Uint8Array[], addresses: readonly AddressOnPort[]): void {
+    this.#cookies.recognise(nonces);
+    for (const { port, ...answerer } of addresses) {
+      const member = this.#byId.get(port);
+      if (member !== undefined) this.#cookies.addresses.restore({ ...answerer, port: member.index });
+    }
+  }
+
   /** Swallows sentinels with these nonces from now on. */
   recognise(nonces: readonly Uint8Array[]): void {
     this.#nonces = [...nonces, ...this.#nonces].slice(0, NONCES_KEPT);
@@ -313,6 +351,7 @@ export class Switch {
 
   /** Receives on every port until nothing waits (bounded: a guest still running could go on for ever). */
   sweep(now: number): void {
+    this.#cookies.endSending();
     for (const { index } of this.#byId.values()) {
       for (let rounds = 0; rounds < 10_000 && !this.overflowed && this.receive(index, now) > 0; rounds++);
     }
@@ -320,13 +359,17 @@ export class Switch {
 
   /** What can be observed at every port now. */
   evidence(): RawEvidence[] {
-    return [...this.#byId.values()].map(({ port }) => ({
-      port: port.id,
-      kind: port.kind,
-      kernelProof: port.kernelProof,
-      down: port.downEvidence(),
-      up: port.upEvidence(),
-    }));
+    return [...this.#byId.values()].map((member) => {
+      const { port, index } = member;
+      this.#sendCookie(member); // what the port had no room for
+      return {
+        port: port.id,
+        kind: port.kind,
+        kernelProof: port.kernelProof,
+        down: { ...port.downEvidence(), cookie: this.#cookies.state(index) },
+        up: port.upEvidence(),
+      };
+    });
   }
 
   /** Pins the in-flight set: what lies in the queues now, in order of arrival. */
@@ -346,8 +389,10 @@ export class Switch {
       ledger: this.ledger(),
       stations: this.stations(now),
       nonces: this.#nonces,
-      cookies: [],
-      addresses: [],
+      cookies: this.#cookies.nonces,
+      addresses: this.#cookies.addresses
+        .answerers()
+        .map((answerer) => ({ ...answerer, port: this.#members[answerer.port]!.port.id })),
     };
   }
 

@@ -170,8 +170,9 @@ class SwitchThread {
       this.#switch.sendSentinels(nonce);
       return undefined;
     },
-    cookies: ({ epoch }) => {
-      this.#fence(epoch); // TODO cookie
+    cookies: ({ epoch, nonce, ports }) => {
+      this.#fence(epoch);
+      this.#switch.sendCookies(nonce, ports);
       return undefined;
     },
     recall: ({ epoch }) => {
@@ -217,9 +218,10 @@ class SwitchThread {
       this.#reportRelease = true;
       return { at };
     },
-    restore: ({ epoch, frames, stations, nonces }) => {
+    restore: ({ epoch, frames, stations, nonces, cookies, addresses }) => {
       this.#fence(epoch);
       this.#switch.recognise(nonces);
+      this.#switch.recogniseCookies(cookies, addresses);
       this.#switch.learnStations(stations, monotonicMs());
       this.#switch.restore(frames);
       this.#watchAll();

@@ -21,6 +21,8 @@ export class FakePort implements Port {
   readonly delivered: Wire[] = [];
   /** Most frames the ring takes. */
   window = Number.POSITIVE_INFINITY;
+  /** Sentinels and frames of cookies it still takes. */
+  sentinelRoom = Number.POSITIVE_INFINITY;
   /** Most frames one call of send() takes: a slow port. */
   perSend = Number.POSITIVE_INFINITY;
   /** Errno for a frame that is refused for good, 0 for one that is taken. */
@@ -95,7 +97,8 @@ export class FakePort implements Port {
   }
 
   sendSentinel(list: FrameList): boolean {
-    if (this.kind !== 'tap') return false;
+    if (this.kind !== 'tap' || this.sentinelRoom === 0) return false;
+    this.sentinelRoom--;
     this.#put(this.#copy(list, 0));
     this.#sentinelSent = true;
     return true;
