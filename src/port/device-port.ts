@@ -21,7 +21,7 @@ import {
   type LinkStatistics,
 } from '../sys/index.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
-import type { Port } from './port.js';
+import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
 
 export interface DevicePortParts {
   readonly id: PortId;
@@ -102,6 +102,14 @@ export class DevicePort implements Port {
       cookie: 'unasked',
       recalled: 0,
     };
+  }
+
+  recall(): Unread {
+    return NOTHING_UNREAD;
+  }
+
+  readSinceRecall(): number {
+    return 0;
   }
 
   upEvidence(): UpEvidence {

@@ -174,8 +174,9 @@ class SwitchThread {
       this.#fence(epoch); // TODO cookie
       return undefined;
     },
-    recall: ({ epoch }) => {
-      this.#fence(epoch); // TODO recall
+    recall: ({ epoch, ports }) => {
+      this.#fence(epoch);
+      this.#switch.recall(ports, monotonicMs());
       return undefined;
     },
     sweep: ({ epoch }) => {
@@ -197,8 +198,8 @@ class SwitchThread {
       return { mark: id, at: monotonicMs(), frames: frames.length, bytes, ...told };
     },
     frames: ({ mark }) =>
-      this.#markOf(mark).frames.map(({ frame, destinations }) => ({
-        sequence: frame.sequence,
+      this.#markOf(mark).frames.map(({ frame, destinations }, i) => ({
+        sequence: i + 1,
         timeNs: frame.timeNs,
         ingress: frame.ingress,
         destinations,
