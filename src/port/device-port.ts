@@ -23,7 +23,7 @@ import {
 import { Backlog } from './backlog.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
 import { observedKernel, type KernelEvidence } from './kernel-evidence.js';
-import type { Port } from './port.js';
+import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
 
 export interface DevicePortParts {
   readonly id: PortId;
@@ -118,6 +118,14 @@ export class DevicePort implements Port {
       cookie: 'unasked',
       recalled: 0,
     };
+  }
+
+  recall(): Unread {
+    return NOTHING_UNREAD;
+  }
+
+  readSinceRecall(): number {
+    return 0;
   }
 
   upEvidence(): UpEvidence {

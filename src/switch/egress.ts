@@ -198,6 +198,20 @@ export class Egress {
     return sent;
   }
 
+  /** Puts frames that had been sent, and were not read, back to the head, in order. */
+  takeBack(frames: readonly HeldFrame[]): void {
+    this.#row[Row.QUEUED_RECALLED]! += frames.length;
+    this.queue.unshift(frames);
+    this.#row[Row.HELD] = this.queue.length;
+  }
+
+  /** Takes the first of the queue out: the guest, or its hypervisor, has it. */
+  withdraw(): void {
+    this.queue.shift(1);
+    this.#row[Row.HELD] = this.queue.length;
+    this.#drop('withGuest');
+  }
+
   /** Drops everything: the port goes away. */
   abandon(): void {
     this.#row[Row.DROPPED + DROP_REASONS.indexOf('portGone')]! += this.queue.clear().length;

@@ -16,9 +16,9 @@
  * is the guarantee the quiesce stands on. Time comes from outside, in milliseconds.
  */
 import { ETHERTYPE, isMulticast, isReservedMulticast } from '../frame/ethernet.js';
-import { encodeSentinel, isSentinel } from '../frame/sentinel.js';
+import { encodeSentinel, isSentinel, newNonce } from '../frame/sentinel.js';
 import { MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
-import { BURST, FrameList, FrameMemory } from '../port/batch.js';
+import { BURST, FRAME_OFFSET, FrameList, FrameMemory } from '../port/batch.js';
 import { insertTag } from '../port/packet-receiver.js';
 import { hasRing, type DownEvidence, type PortKind, type UpEvidence } from '../port/evidence.js';
 import type { Port } from '../port/port.js';
@@ -28,6 +28,7 @@ import { DISCARD_REASONS, type DiscardReason, type PortLedger } from './ledger.j
 import { Egress } from './egress.js';
 import { MacTable } from './mac-table.js';
 import type { HeldFrame } from './queue.js';
+import { Recalled } from './recall.js';
 
 const ETHERNET_HEADER_BYTES = 14;
 const TAG_ETHERTYPE = 0x8100;
@@ -37,6 +38,11 @@ const VLAN_ID = 0x0fff;
  * (no driver, paused by its user) lets its hypervisor read one frame: a second that is read too shows that it takes them.
  */
 const SENTINELS = 2;
+/**
+ * The first frame's sequence. Those taken back are older than any frame that was ever queued, and get numbers before it,
+ * downwards.
+ */
+const FIRST_SEQUENCE = 2 ** 40;
 /** Nonces of past holds still recognised: a sentinel may sit for long in the ring of a guest that reads nothing. */
 const NONCES_KEPT = 64;
 
@@ -105,6 +111,19 @@ export interface Mark {
 /** Called for every frame received, before it is switched; the bytes are only valid during the call. */
 export type FrameWatcher = (port: PortId, bytes: Uint8Array) => void;
 
+function putSentinels(egress: Egress, sentinel: Uint8Array): void {
+  for (let i = 0; i < SENTINELS && egress.sendSentinel(sentinel); i++);
+}
+
+/** A stored frame with the tag that an access port takes off. */
+function withTag(stored: Buffer, vlan: number): Buffer {
+  const slot = Buffer.alloc(FRAME_OFFSET + stored.length - VNET_HEADER_BYTES);
+  stored.copy(slot, 0, 0, VNET_HEADER_BYTES);
+  stored.copy(slot, FRAME_OFFSET, VNET_HEADER_BYTES);
+  const start = insertTag(slot, 0, FRAME_OFFSET, TAG_ETHERTYPE * 0x10000 + vlan);
+  return Buffer.concat([slot.subarray(0, VNET_HEADER_BYTES), slot.subarray(start)]);
+}
+
 export class Switch {
   readonly memory = new FrameMemory();
   watcher: FrameWatcher | undefined;
@@ -121,7 +140,10 @@ export class Switch {
   readonly #wallClock: () => bigint;
   readonly #cookies = new Cookies();
   #nonces: Uint8Array[] = [];
-  #sequence = 0;
+  #sequence = FIRST_SEQUENCE;
+  #oldestSequence = FIRST_SEQUENCE;
+  /** What was taken back in this hold. */
+  readonly #recalled = new Map<PortId, Recalled>();
   #held = false;
   /** The fullest hold queue of this hold; see {@link Egress.fullness}. */
   #fullness = 0;
@@ -178,6 +200,7 @@ export class Switch {
     this.#cookies.forgetPort(member.index);
     member.segment.members.splice(member.segment.members.indexOf(member), 1);
     this.#byId.delete(id);
+    this.#recalled.delete(id);
     this.#members[member.index] = undefined;
     member.port.close();
   }
@@ -309,14 +332,33 @@ export class Switch {
     this.#cookies.beginHold();
     this.#held = true;
     this.#fullness = 0;
+    this.#recalled.clear();
   }
 
   /** Puts the sentinels behind the last frame sent on each port that needs them. */
   sendSentinels(nonce: Uint8Array): void {
     this.recognise([nonce]);
     const sentinel = encodeSentinel(nonce);
-    for (const { egress } of this.#byId.values()) {
-      for (let i = 0; i < SENTINELS && egress.sendSentinel(sentinel); i++);
+    for (const { egress } of this.#byId.values()) putSentinels(egress, sentinel);
+  }
+
+  /**
+   * Takes back what these ports' guests have not read: to the head of their queues, for it is older than all in them.
+   * Sentinels take its place in the ring, so that what a hypervisor reads at its stop is one of them.
+   */
+  recall(orders: readonly RecallOrder[], now: number): void {
+    for (const { port: id, stops } of orders) {
+      const member = this.#byId.get(id);
+      if (member === undefined || this.#recalled.has(id)) continue; // once in a hold: nothing was sent since
+      const { taken, ring } = member.port.recall();
+      const isFrame = (stored: Buffer): boolean => !this.#isMarker(stored, VNET_HEADER_BYTES);
+      const copied = taken !== undefined && isFrame(taken);
+      const unread = [...(copied ? [taken] : []), ...ring.filter(isFrame)];
+      this.#oldestSequence -= unread.length;
+      const frames = unread.map((stored, i) => this.#asHeld(member, stored, this.#oldestSequence + i, now));
+      this.#recalled.set(id, new Recalled(member, frames, { copied, stops }));
+      this.#fullness = Math.max(this.#fullness, member.egress.fullness);
+      if (ring.length > 0) putSentinels(member.egress, encodeSentinel(this.#nonces[0] ?? this.#newNonce()));
     }
   }
 
@@ -344,6 +386,30 @@ export class Switch {
     }
   }
 
+  #newNonce(): Uint8Array {
+    const nonce = newNonce();
+    this.recognise([nonce]);
+    return nonce;
+  }
+
+  /** A frame as it was sent on a port, as it lies in queues: with the port's tag. Whence it came is known by its station. */
+  #asHeld({ port, vlan, segment }: Member, sent: Buffer, sequence: number, now: number): HeldFrame {
+    const stored = vlan === 0 ? sent : withTag(sent, vlan);
+    const tagged = stored.readUInt16BE(VNET_HEADER_BYTES + 12) === TAG_ETHERTYPE;
+    const inVlan = tagged ? stored.readUInt16BE(VNET_HEADER_BYTES + 14) & VLAN_ID : 0;
+    const from = segment.table.find(stored, VNET_HEADER_BYTES + 6, inVlan, now);
+    const ingress = this.#members[from]?.port.id ?? port.id;
+    return { sequence, timeNs: this.#wallClock(), ingress, stored, restored: false };
+  }
+
+  /** Whether a frame at `start` is one of our own, that no guest has sent. */
+  #isMarker(bytes: Buffer, start: number): boolean {
+    const tagged = bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
+    const typeAt = start + (tagged ? 16 : 12);
+    if (isSentinel(bytes, typeAt, bytes.length - start, this.#nonces)) return true;
+    return this.#cookies.isMarker(bytes, typeAt, bytes.length);
+  }
+
   /** Swallows sentinels with these nonces from now on. */
   recognise(nonces: readonly Uint8Array[]): void {
     this.#nonces = [...nonces, ...this.#nonces].slice(0, NONCES_KEPT);
@@ -362,11 +428,12 @@ export class Switch {
     return [...this.#byId.values()].map((member) => {
       const { port, index } = member;
       this.#sendCookie(member); // what the port had no room for
+      const recalled = this.#recalled.get(port.id)?.count ?? 0;
       return {
         port: port.id,
         kind: port.kind,
         kernelProof: port.kernelProof,
-        down: { ...port.downEvidence(), cookie: this.#cookies.state(index) },
+        down: { ...port.downEvidence(), cookie: this.#cookies.state(index), recalled },
         up: port.upEvidence(),
       };
     });
@@ -374,6 +441,7 @@ export class Switch {
 
   /** Pins the in-flight set: what lies in the queues now, in order of arrival. */
   mark(now: number): Mark {
+    for (const recalled of this.#recalled.values()) recalled.beforeMark();
     const destinations = new Map<HeldFrame, PortId[]>();
     for (const { port, egress } of this.#byId.values()) {
       for (const frame of egress.queue.frames()) {
@@ -407,6 +475,8 @@ export class Switch {
 
   /** Resumes delivery: what was held first, paced. */
   release(now: number): void {
+    for (const recalled of this.#recalled.values()) recalled.beforeRelease();
+    this.#recalled.clear();
     this.#held = false;
     this.#fullness = 0;
     for (const { egress } of this.#byId.values()) egress.beginRelease(now);

@@ -175,8 +175,9 @@ class SwitchThread {
       this.#switch.sendCookies(nonce, ports);
       return undefined;
     },
-    recall: ({ epoch }) => {
-      this.#fence(epoch); // TODO recall
+    recall: ({ epoch, ports }) => {
+      this.#fence(epoch);
+      this.#switch.recall(ports, monotonicMs());
       return undefined;
     },
     sweep: ({ epoch }) => {
@@ -198,8 +199,8 @@ class SwitchThread {
       return { mark: id, at: monotonicMs(), frames: frames.length, bytes, ...told };
     },
     frames: ({ mark }) =>
-      this.#markOf(mark).frames.map(({ frame, destinations }) => ({
-        sequence: frame.sequence,
+      this.#markOf(mark).frames.map(({ frame, destinations }, i) => ({
+        sequence: i + 1,
         timeNs: frame.timeNs,
         ingress: frame.ingress,
         destinations,

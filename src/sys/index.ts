@@ -1,6 +1,6 @@
 /** System calls. Nothing above this room knows a constant of the kernel's or touches koffi. */
 export { check, EAGAIN, EBADFD, EMSGSIZE, errno, errnoName, systemError } from './libc.js';
-export { mapArena, putPointer, type Arena } from './memory.js';
+export { copyMemory, emptyArena, mapArena, putPointer, type Arena } from './memory.js';
 export * from './fd.js';
 export * from './epoll.js';
 export * from './netns.js';
