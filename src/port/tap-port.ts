@@ -19,10 +19,11 @@ import {
   linkIndex,
   MessageVector,
   openPacketSocket,
-  takePacketDrops,
+  takePacketCounts,
   unsentBytes,
   type LinkStatistics,
 } from '../sys/index.js';
+import { Baseline } from './baseline.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
 import type { PacketReceiver } from './packet-receiver.js';
 import { ringEntries, type Port } from './port.js';
@@ -31,6 +32,8 @@ import { ringEntries, type Port } from './port.js';
 export const WINDOW = 256;
 /** Sentinels a guest that reads nothing may have before it. */
 const SENTINEL_RESERVE = 16;
+/** At once after attaching; the rest of the way to the baseline is made by the looks of each hold. */
+const BASELINE_LOOKS = 8;
 /** Room for what a guest sends while we serve others. */
 const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
 
@@ -42,6 +45,8 @@ export interface TapPortParts {
   readonly memory: FrameMemory;
   readonly receiver: PacketReceiver;
   readonly statistics: LinkStatistics;
+  /** The device is in use already, by a hypervisor that may be sending. */
+  readonly attached?: boolean;
 }
 
 export class TapPort implements Port {
@@ -53,7 +58,9 @@ export class TapPort implements Port {
   readonly #parts: TapPortParts;
   readonly #index: number;
   readonly #vector = new MessageVector(BURST);
-  #baseFrames: number;
+  readonly #baseline: Baseline;
+  /** Frames that overran the socket before the present hold. */
+  #lostBefore = 0;
   #unread = 0;
   #sentinelsUnread = 0;
   #sentinelSent = false;
@@ -67,8 +74,13 @@ export class TapPort implements Port {
     this.id = parts.id;
     this.tunFd = parts.tunFd;
     this.#index = linkIndex(parts.device);
-    this.#baseFrames = parts.statistics.read(this.#index).rxPackets;
+    const attached = parts.attached === true;
+    this.#baseline = new Baseline(attached ? undefined : parts.statistics.read(this.#index).rxPackets);
     this.receiveFd = openPacketSocket(this.#index, SOCKET_BUFFER_BYTES);
+    if (!attached) return;
+    this.#unread = WINDOW; // what lies in its ring is not known, until it is seen empty
+    this.#sentinelsUnread = SENTINEL_RESERVE;
+    for (let i = 0; i < BASELINE_LOOKS; i++) this.#look();
   }
 
   receive(list: FrameList): number {
@@ -120,8 +132,9 @@ export class TapPort implements Port {
   beginHold(): void {
     this.#droppedAtHold = this.#parts.statistics.read(this.#index).txDropped;
     this.#sentinelSent = false;
+    this.#look();
     // What overran the socket earlier is the network's loss and not the cut's: the device counted it, we never had it.
-    this.#baseFrames += this.#socketDrops + takePacketDrops(this.receiveFd);
+    this.#lostBefore += this.#socketDrops;
     this.#socketDrops = 0;
   }
 
@@ -143,11 +156,19 @@ export class TapPort implements Port {
     };
   }
 
+  /** Reads the counters of the way up; the device's. It before the socket's, see {@link Baseline}. */
+  #look(): number {
+    const { rxPackets } = this.#parts.statistics.read(this.#index);
+    const { handed, dropped } = takePacketCounts(this.receiveFd);
+    this.#socketDrops += dropped;
+    this.#baseline.look(rxPackets, handed, this.#received);
+    return rxPackets;
+  }
+
   upEvidence(): UpEvidence {
-    const deviceFrames = this.#parts.statistics.read(this.#index).rxPackets - this.#baseFrames;
-    this.#socketDrops += takePacketDrops(this.receiveFd);
+    const counted = this.#look();
     return {
-      deviceFrames,
+      deviceFrames: counted - this.#baseline.value - this.#lostBefore,
       receivedFrames: this.#received,
       socketDrops: this.#socketDrops,
       queueEmpty: !isReadable(this.receiveFd),

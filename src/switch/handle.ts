@@ -30,8 +30,8 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   #onReady: Answer | undefined;
 
   /** Starts a switch that lives in the namespace at `path`; resolves when it has entered it. */
-  static async start(path: string): Promise<SwitchHandle> {
-    const handle = new SwitchHandle(path);
+  static async start(path: string, holdFile?: string): Promise<SwitchHandle> {
+    const handle = new SwitchHandle(path, holdFile);
     try {
       await new Promise((resolve, reject) => {
         handle.#onReady = { resolve, reject };
@@ -43,7 +43,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
     }
   }
 
-  private constructor(namespace: string) {
+  private constructor(namespace: string, holdFile: string | undefined) {
     super();
     const { port1, port2 } = new MessageChannel();
     this.counters = counterMemory();
@@ -54,6 +54,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
       controlFd: this.#controlFd,
       counters: this.counters,
       namespace,
+      ...(holdFile === undefined ? {} : { holdFile }),
     };
     const entry = new URL('./thread.js', import.meta.url);
     this.#worker = new Worker(entry, { workerData: data, transferList: [port2] });

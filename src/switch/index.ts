@@ -3,3 +3,4 @@ export { SwitchHandle } from './handle.js';
 export { imbalances, type PortLedger } from './ledger.js';
 export type { Commands, CapturedFrame, MarkAnswer, Notice } from './protocol.js';
 export type { AddressOnPort, RawEvidence, RecallOrder, StationOnPort, SegmentSettings } from './switch.js';
+export { recoverHeld } from './recover-held.js';

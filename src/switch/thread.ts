@@ -24,6 +24,8 @@ export interface ThreadData {
   readonly counters: SharedArrayBuffer;
   /** Path of the namespace to live in. */
   readonly namespace: string;
+  /** Where held frames are kept besides. */
+  readonly holdFile?: string;
 }
 
 type Handlers = { [C in CommandName]: (ask: Commands[C]['ask']) => Commands[C]['answer'] };
@@ -146,8 +148,9 @@ class SwitchThread {
       return { tunFd: port.tunFd };
     },
     addDevice: (ask) => {
-      this.#add(this.#opener.device(ask), ask.segment, ask.vlan);
-      return undefined;
+      const { port, found } = this.#opener.device(ask);
+      this.#add(port, ask.segment, ask.vlan);
+      return { tunFd: port.receiveFd, found };
     },
     addExternal: (ask) => {
       this.#add(this.#opener.external(ask), ask.segment, ask.vlan);
