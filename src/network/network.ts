@@ -5,7 +5,7 @@ import { EventEmitter } from 'node:events';
 import { StillwireError } from '../errors/index.js';
 import { nicPort, type NetworkDefinition, type PortDefinition } from '../definition/definition.js';
 import type { PortId } from '../frame/types.js';
-import { namespacePath, setTapPersistent } from '../sys/index.js';
+import { closeFd, namespacePath, setTapPersistent } from '../sys/index.js';
 import { SwitchHandle, type CapturedFrame, type Commands, type Notice } from '../switch/index.js';
 import { Hold, type HoldOptions } from './hold.js';
 import { LeasedChannel } from './leased-channel.js';
@@ -26,11 +26,12 @@ export type Release = Extract<Notice, { notice: 'released' }>;
 interface NetworkEvents {
   /** The switch thread failed; the network is dead. */
   failed: [error: StillwireError];
+  /** What is held would not survive this process: the hold file cannot take it. */
+  unsafe: [reason: string];
 }
 
-/** How a network is opened, whichever way. */
 export interface OpenOptions {
-  /** Where held frames are kept besides, so that they outlive this process: a path of the network's run directory. */
+  /** Keeps what is held when the process is killed; see `recoverHeld` of the switch. Removed at {@link Network.close}. */
   readonly holdFile?: string;
 }
 
@@ -52,16 +53,21 @@ export class Network extends EventEmitter<NetworkEvents> {
   /** Descriptors of device ports, to make them outlive us. */
   readonly #deviceFds: number[] = [];
   readonly #devices: Record<PortId, string> = {};
-  readonly #remains: Remains | undefined;
+  readonly #remains: (Remains & { readonly taps: Map<PortId, number> }) | undefined;
   #opened = 0;
   #closed = false;
 
-  private constructor(definition: NetworkDefinition, handle: SwitchHandle, remains?: Remains) {
+  private constructor(
+    definition: NetworkDefinition,
+    handle: SwitchHandle,
+    remains?: Remains & { readonly taps: Map<PortId, number> },
+  ) {
     super();
     this.definition = definition;
     this.#switch = handle;
     this.#remains = remains;
     handle.on('failed', (error) => this.emit('failed', error));
+    handle.on('unsafe', (reason) => this.emit('unsafe', reason));
   }
 
   /**
@@ -97,16 +103,21 @@ export class Network extends EventEmitter<NetworkEvents> {
     options: OpenOptions = {},
   ): Promise<{ network: Network; hold: Hold }> {
     const namespace = namespaceOf(definition.network);
-    if (!namespaceExists(namespace)) {
-      throw new StillwireError('NETWORK_STALE', `the network namespace ${namespace} is gone`, { namespace });
-    }
-    const handle = await SwitchHandle.start(namespacePath(namespace), options.holdFile);
-    const network = new Network(definition, handle, remains);
+    const taps = new Map(remains.taps);
+    let network: Network | undefined;
     try {
+      if (!namespaceExists(namespace)) {
+        throw new StillwireError('NETWORK_STALE', `the network namespace ${namespace} is gone`, {
+          namespace,
+        });
+      }
+      const handle = await SwitchHandle.start(namespacePath(namespace), options);
+      network = new Network(definition, handle, { ...remains, taps });
       await network.#build(leaseMs);
       return { network, hold: demandHold(network.#hold) };
     } catch (error) {
-      await network.leave();
+      await network?.leave();
+      for (const fd of taps.values()) closeFd(fd);
       throw error;
     }
   }
@@ -120,7 +131,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     await createNamespace(namespace);
     let network: Network | undefined;
     try {
-      network = new Network(definition, await SwitchHandle.start(namespacePath(namespace), options.holdFile));
+      network = new Network(definition, await SwitchHandle.start(namespacePath(namespace), options));
       await network.#build(leaseMs);
       return { network, hold: network.#hold };
     } catch (error) {
@@ -144,6 +155,7 @@ export class Network extends EventEmitter<NetworkEvents> {
         const device = this.#name(id, 'tap');
         const given = this.#remains?.taps.get(id);
         const found = given === undefined ? {} : { tunFd: given };
+        this.#remains?.taps.delete(id); // the switch's now, whatever becomes of it
         const { tunFd } = await this.#switch.call('addTap', { id, segment, device, mtu, vlan, ...found });
         this.#tapFds.set(id, tunFd);
       }
@@ -275,22 +287,22 @@ export class Network extends EventEmitter<NetworkEvents> {
    */
   async close(): Promise<void> {
     for (const fd of this.#closed ? [] : this.#deviceFds) forget(fd);
-    if (!(await this.#end())) return;
+    if (!(await this.#end({ leave: false }))) return;
     for (const device of this.#veths) await deleteVeth(device);
     await deleteNamespace(this.namespace);
   }
 
-  /** Ends the switch and nothing else: as if this process had died, with namespace and devices for the next one. */
+  /** Ends the switch and nothing else: as if this process had died, with namespace, devices and hold file for the next. */
   async leave(): Promise<void> {
-    await this.#end();
+    await this.#end({ leave: true });
   }
 
   /** @returns false when it had ended */
-  async #end(): Promise<boolean> {
+  async #end(how: { readonly leave: boolean }): Promise<boolean> {
     if (this.#closed) return false;
     this.#closed = true;
     this.#hold?.abandon();
-    await this.#switch.close();
+    await this.#switch.close(how);
     return true;
   }
 }

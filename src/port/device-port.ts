@@ -17,6 +17,7 @@ import {
   isReadable,
   linkIndex,
   MessageVector,
+  noteSent,
   type LinkCounters,
   type LinkStatistics,
 } from '../sys/index.js';
@@ -80,6 +81,7 @@ export class DevicePort implements Port {
       this.#outgoing.set(0, base + list.slot[i]!, base + list.start[i]!, list.length[i]!);
       const result = this.#outgoing.write(this.receiveFd, 0);
       if (result <= 0) return i > from ? i - from : result;
+      noteSent(i);
     }
     return list.count - from;
   }

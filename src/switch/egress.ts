@@ -12,6 +12,7 @@ import type { Port } from '../port/port.js';
 import { VNET_HEADER_BYTES } from '../frame/types.js';
 import * as Row from './counters.js';
 import { DROP_REASONS, type DropReason } from './ledger.js';
+import type { PortLog } from './hold-log.js';
 import { Pace } from './pace.js';
 import { FrameQueue, type HeldFrame } from './queue.js';
 
@@ -42,15 +43,18 @@ export class Egress {
   readonly #vlan: number;
   readonly #row: Float64Array;
   readonly #memory: FrameMemory;
+  /** Of the queue, in the hold file. */
+  readonly #log: PortLog | undefined;
   #blockedSince = 0;
   #retryAt = 0;
 
   /** @param vlan the access VLAN whose tag is taken off, 0 for none */
-  constructor(port: Port, vlan: number, row: Float64Array, memory: FrameMemory) {
+  constructor(port: Port, vlan: number, row: Float64Array, memory: FrameMemory, log?: PortLog) {
     this.#port = port;
     this.#vlan = vlan;
     this.#row = row;
     this.#memory = memory;
+    this.#log = log;
   }
 
   /** Whether frames may be handed to {@link addDirect}: nothing waits, and no tag has to come off. */
@@ -87,6 +91,7 @@ export class Egress {
 
   #push(frame: HeldFrame): void {
     this.queue.push(frame);
+    this.#log?.pushed(frame);
     this.#row[Row.HELD] = this.queue.length;
   }
 
@@ -137,9 +142,11 @@ export class Egress {
       return false;
     }
     for (let i = 0; i < count; i++) this.#stage(list, i);
+    const noted = this.#log?.beginBurst(count) === true;
     const done = this.#transmit(list);
     list.count = 0;
     this.#after(done, count, now);
+    if (noted) this.#log.endBurst();
     return done === count;
   }
 
@@ -147,6 +154,7 @@ export class Egress {
     if (done > 0) {
       if (this.pace.active) this.firstReleasedAt ??= now;
       this.pace.spend(done);
+      this.#log?.shifted(this.queue, done);
       this.queue.shift(done);
       this.#row[Row.HELD] = this.queue.length;
     }
@@ -191,8 +199,14 @@ export class Egress {
 
   /** Drops everything: the port goes away. */
   abandon(): void {
+    this.#log?.shifted(this.queue, this.queue.length);
     this.#row[Row.DROPPED + DROP_REASONS.indexOf('portGone')]! += this.queue.clear().length;
     this.#row[Row.HELD] = 0;
+  }
+
+  /** A hold has begun: what waits here already goes into the hold file. See {@link PortLog.secure}. */
+  secure(moved: Map<HeldFrame, HeldFrame>): void {
+    this.#log?.secure(this.queue, moved);
   }
 
   measure(now: number): void {

@@ -69,7 +69,8 @@ export interface Commands {
   capture: { ask: { on: boolean }; answer: undefined };
   /** A batch of captured frames has been taken. */
   captured: { ask: Nothing; answer: undefined };
-  close: { ask: Nothing; answer: undefined };
+  /** `leave`: as a crash would, with what is held still owed by the hold file. */
+  close: { ask: { leave: boolean }; answer: undefined };
 }
 
 export interface MarkAnswer {
@@ -104,6 +105,8 @@ export type Notice =
       readonly startedAt: number | undefined;
       readonly drainedAt: number;
     }
+  /** What is held would not survive the process: the hold file cannot take it. Once per hold; nothing is lost by it. */
+  | { readonly notice: 'unsafe'; readonly reason: string }
   /** Captured frames. */
   | { readonly notice: 'captured'; readonly frames: CapturedFrame[]; readonly missed: number };
 

@@ -25,6 +25,7 @@ import type { Port } from '../port/port.js';
 import * as Row from './counters.js';
 import { DISCARD_REASONS, type DiscardReason, type PortLedger } from './ledger.js';
 import { Egress } from './egress.js';
+import type { HoldStore } from './hold-store.js';
 import { MacTable } from './mac-table.js';
 import type { HeldFrame } from './queue.js';
 
@@ -123,10 +124,15 @@ export class Switch {
   /** The fullest hold queue of this hold; see {@link Egress.fullness}. */
   #fullness = 0;
   #now = 0;
+  readonly #store: HoldStore | undefined;
+  /** A hold has begun, and what waited before it is not in the hold file yet. */
+  #toSecure = false;
 
-  constructor(counters: SharedArrayBuffer, wallClock: () => bigint) {
+  /** @param store where frames are kept during a hold; absent: in heap memory. The switch closes it. */
+  constructor(counters: SharedArrayBuffer, wallClock: () => bigint, store?: HoldStore) {
     this.#counters = counters;
     this.#wallClock = wallClock;
+    this.#store = store;
   }
 
   get held(): boolean {
@@ -158,7 +164,9 @@ export class Switch {
     if (segment === undefined) throw new Error(`no segment ${segmentName}`);
     const index = this.#members.length;
     const row = Row.counterRow(this.#counters, index);
-    const member = { index, port, segment, vlan, row, egress: new Egress(port, vlan, row, this.memory) };
+    const egress = new Egress(port, vlan, row, this.memory, this.#store?.log(port.id));
+    const member = { index, port, segment, vlan, row, egress };
+    if (!this.#held) this.#store?.settle();
     this.#members.push(member);
     this.#accounts.push({ id: port.id, row });
     this.#byId.set(port.id, member);
@@ -187,6 +195,7 @@ export class Switch {
     const member = this.#members[index];
     if (member === undefined) return 0;
     this.#now = now;
+    if (this.#toSecure) this.#secure();
     const list = this.#burst;
     const count = member.port.receive(list);
     if (count <= 0) return count;
@@ -266,27 +275,50 @@ export class Switch {
     const place = this.memory.receiveIndex(slot);
     const known = this.#kept[place];
     if (known !== undefined) return known;
-    const stored = Buffer.allocUnsafe(VNET_HEADER_BYTES + length);
+    this.#store?.settle();
+    const sequence = this.#sequence + 1 + place;
+    const timeNs = this.#wallClock();
+    const stored = this.#room(sequence, timeNs, from.port.id, VNET_HEADER_BYTES + length);
     bytes.copy(stored, 0, slot, slot + VNET_HEADER_BYTES);
     bytes.copy(stored, VNET_HEADER_BYTES, start, start + length);
-    const sequence = this.#sequence + 1 + place;
-    const frame = { sequence, timeNs: this.#wallClock(), ingress: from.port.id, stored, restored: false };
+    const frame = { sequence, timeNs, ingress: from.port.id, stored, restored: false };
     this.#keptCount++;
     this.#kept[place] = frame;
     return frame;
   }
 
+  /** Memory for a frame to be kept: in the hold file during a hold and its release, if there is one. */
+  #room(sequence: number, timeNs: bigint, ingress: PortId, bytes: number): Buffer {
+    return this.#store?.keep(sequence, timeNs, ingress, bytes) ?? Buffer.allocUnsafe(bytes);
+  }
+
+  /** Moves what waited before the hold into the hold file, before anything else is put there. */
+  #secure(): void {
+    this.#toSecure = false;
+    const moved = new Map<HeldFrame, HeldFrame>();
+    for (const { egress } of this.#byId.values()) egress.secure(moved);
+  }
+
+  /** Why frames held now would not survive the process; told once per hold. */
+  takeFault(): string | undefined {
+    return this.#store?.takeFault();
+  }
+
   /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
   serve(now: number): number | undefined {
+    if (this.#toSecure) this.#secure();
     if (this.#held) return undefined;
-    let next: number | undefined;
+    let next = this.#store?.collect();
+    let releasing = false;
     for (const member of this.#members) {
       if (member === undefined) continue;
       member.egress.serve(now);
       member.egress.measure(now);
+      releasing ||= member.egress.pace.active;
       const wanted = member.egress.wantsIn(now);
       if (wanted !== undefined) next = Math.min(next ?? wanted, wanted);
     }
+    if (!releasing) this.#store?.end();
     return next;
   }
 
@@ -295,6 +327,8 @@ export class Switch {
     for (const { port } of this.#byId.values()) port.beginHold(); // may throw; then there is no hold
     this.#held = true;
     this.#fullness = 0;
+    this.#store?.begin();
+    this.#toSecure = this.#store !== undefined;
   }
 
   /** Puts the sentinels behind the last frame sent on each port that needs them. */
@@ -341,6 +375,7 @@ export class Switch {
     }
     const frames = [...destinations].map(([frame, ports]) => ({ frame, destinations: ports }));
     frames.sort((a, b) => a.frame.sequence - b.frame.sequence);
+    this.#store?.pin(destinations.keys());
     return {
       frames,
       ledger: this.ledger(),
@@ -351,17 +386,28 @@ export class Switch {
     };
   }
 
+  /** Lets the frames of a mark go. */
+  unpin(mark: Mark): void {
+    this.#store?.unpin(mark.frames.map(({ frame }) => frame));
+  }
+
   /** Puts saved frames into the queues of their destinations, in order, while held. Unknown destinations are ignored. */
   restore(frames: readonly InflightFrame[]): void {
+    if (this.#toSecure) this.#secure();
     for (const { timeNs, ingress, vnet, bytes, destinations } of frames) {
-      const stored = Buffer.concat([vnet, bytes]);
-      const frame = { sequence: ++this.#sequence, timeNs, ingress, stored, restored: true };
+      const sequence = ++this.#sequence;
+      const stored = this.#room(sequence, timeNs, ingress, vnet.length + bytes.length);
+      stored.set(vnet, 0);
+      stored.set(bytes, vnet.length);
+      const frame = { sequence, timeNs, ingress, stored, restored: true };
       for (const id of destinations) this.#byId.get(id)?.egress.enqueue(frame, this.#held);
     }
+    this.#store?.settle();
   }
 
   /** Resumes delivery: what was held first, paced. */
   release(now: number): void {
+    this.#store?.settle();
     this.#held = false;
     this.#fullness = 0;
     for (const { egress } of this.#byId.values()) egress.beginRelease(now);
@@ -408,5 +454,12 @@ export class Switch {
 
   close(): void {
     for (const id of [...this.#byId.keys()]) this.removePort(id);
+    this.#store?.close();
+  }
+
+  /** Closes everything as a crash would: what is held stays in the hold file. */
+  leave(): void {
+    for (const port of this.ports()) port.close();
+    this.#store?.leave();
   }
 }

@@ -3,13 +3,15 @@
  * plays the hypervisors, with descriptors of its own, as QEMU has.
  */
 import { createSocket } from 'node:dgram';
-import { readSync, writeSync } from 'node:fs';
+import { existsSync, mkdtempSync, readSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { NetworkDefinition } from '../../src/definition/definition.js';
 import type { InflightFrame } from '../../src/frame/types.js';
 import type { Hold, Network } from '../../src/network/index.js';
-import { imbalances } from '../../src/switch/index.js';
+import { imbalances, recoverHeld } from '../../src/switch/index.js';
 import { frame, numberOf, station } from '../pure/frames.js';
 import { loadBuild } from './build.js';
 import { ip, Lab } from './lab.js';
@@ -24,12 +26,15 @@ let lab: Lab;
 let definition: NetworkDefinition;
 let network: Network;
 let box: string;
+const scratch = mkdtempSync(join(tmpdir(), 'attach-'));
 /** The hypervisors' descriptors. */
 const theirs = new Map<string, number>();
 
 beforeAll(async () => {
   build = await loadBuild();
 });
+
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 beforeEach(async () => {
   lab = new Lab(`att${Math.random().toString(36).slice(2, 6)}`);
@@ -141,6 +146,58 @@ async function alive<T>(work: () => Promise<T>): Promise<T> {
     await reading;
   }
 }
+
+/** With a hold file, as the daemon opens it. */
+async function reopen(): Promise<string> {
+  await network.close();
+  const holdFile = join(scratch, 'held');
+  network = await build.network.Network.open(definition, { holdFile });
+  for (const guest of GUESTS) {
+    build.sys.closeFd(theirs.get(guest)!);
+    theirs.set(guest, build.sys.duplicateFd(network.tapFd(`${guest}/nic0`)));
+  }
+  return holdFile;
+}
+
+describe('what was held', () => {
+  test('survives one switch after the other until it is delivered, once', async () => {
+    const holdFile = await reopen();
+    const recovered = async (): Promise<number[]> =>
+      (await recoverHeld(holdFile))
+        .map(({ bytes }) => Buffer.from(bytes))
+        .filter((bytes) => bytes.readUInt16BE(12) === TEST_TYPE)
+        .map(numberOf);
+    await learn();
+    await network.holdAsIs({ leaseMs: 20_000 });
+    for (let n = 1; n <= 5; n++) send('a', toB(n));
+    await expect.poll(recovered).toEqual([1, 2, 3, 4, 5]);
+    const { devices } = network;
+    for (const more of [6, 7]) {
+      network.outlive();
+      await network.leave();
+      const frames = await recoverHeld(holdFile);
+      const remains = { devices, taps: taps() };
+      const attached = await build.network.Network.attachHeld(definition, 20_000, remains, { holdFile });
+      network = attached.network;
+      if (more === 6) {
+        // This one dies before it has taken anything over, the next one after it has.
+        await network.leave();
+        expect(await recovered()).toEqual([1, 2, 3, 4, 5]);
+        network = (
+          await build.network.Network.attachHeld(definition, 20_000, { devices, taps: taps() }, { holdFile })
+        ).network;
+      }
+      await restore(network.currentHold!, ...frames);
+      send('a', toB(more));
+      await expect.poll(recovered).toContain(more);
+    }
+    await network.currentHold!.release();
+    expect(await readSome('b', 7)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    await expect.poll(recovered).toEqual([]);
+    await network.close();
+    expect(existsSync(holdFile)).toBe(false);
+  });
+});
 
 describe('attaching', () => {
   test('recovered frames first, then what came since; the ledger comes out; the next cut is proven', async () => {

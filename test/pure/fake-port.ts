@@ -4,6 +4,7 @@ import { VNET_HEADER_BYTES } from '../../src/frame/types.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from '../../src/port/batch.js';
 import type { DownEvidence, PortKind, UpEvidence } from '../../src/port/evidence.js';
 import type { Port } from '../../src/port/port.js';
+import { noteSent } from '../../src/sys/index.js';
 
 export interface Wire {
   readonly vnet: Buffer;
@@ -25,6 +26,8 @@ export class FakePort implements Port {
   perSend = Number.POSITIVE_INFINITY;
   /** Errno for a frame that is refused for good, 0 for one that is taken. */
   refuses: (bytes: Buffer) => number = () => 0;
+  /** Called in the middle of a burst, behind each frame sent. */
+  onSent: () => void = () => undefined;
   /** The most frames that ever lay unread. */
   peak = 0;
   holds = 0;
@@ -85,6 +88,8 @@ export class FakePort implements Port {
       const errno = this.refuses(wire.bytes);
       if (errno !== 0) return i > from ? i - from : -errno;
       this.#put(wire);
+      noteSent(i);
+      this.onSent();
     }
     return Math.max(0, end - from);
   }
