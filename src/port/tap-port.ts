@@ -25,6 +25,7 @@ import {
   type LinkStatistics,
 } from '../sys/index.js';
 import { Backlog, truesizeBound } from './backlog.js';
+import { Baseline } from './baseline.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
 import { observedKernel, type KernelEvidence } from './kernel-evidence.js';
 import type { PacketReceiver } from './packet-receiver.js';
@@ -42,6 +43,8 @@ const SENTINEL_RESERVE = 128;
 const SHORT_RESERVE = SENTINEL_RESERVE + 64;
 /** How often the ring is read out while the qdisc still has something for it. */
 const RECALL_ROUNDS = 100;
+/** At once after attaching; the rest of the way to the baseline is made by the looks of each hold. */
+const BASELINE_LOOKS = 8;
 /** Room for what a guest sends while we serve others; the kernel grants twice as much (socket(7), SO_RCVBUF). */
 const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
 
@@ -55,6 +58,8 @@ export interface TapPortParts {
   readonly statistics: LinkStatistics;
   /** Default: the real one. */
   readonly kernel?: KernelEvidence;
+  /** The device is in use already, by a hypervisor that may be sending. */
+  readonly attached?: boolean;
 }
 
 export class TapPort implements Port {
@@ -70,7 +75,9 @@ export class TapPort implements Port {
   readonly #vector = new MessageVector(BURST);
   readonly #shadow = new Shadow(WINDOW + SHORT_RESERVE, WINDOW_BYTES);
   #readAtRecall = 0;
-  #baseFrames: number;
+  readonly #baseline: Baseline;
+  /** Frames that overran the socket before the present hold. */
+  #lostBefore = 0;
   #unread = 0;
   #unreadBytes = 0;
   #sentinelsUnread = 0;
@@ -87,8 +94,13 @@ export class TapPort implements Port {
     this.#index = linkIndex(parts.device);
     this.#kernel = parts.kernel ?? observedKernel(parts.statistics);
     this.kernelProof = this.#kernel.real;
-    this.#baseFrames = this.#kernel.counters(this.#index).rxPackets;
+    const attached = parts.attached === true;
+    this.#baseline = new Baseline(attached ? undefined : this.#kernel.counters(this.#index).rxPackets);
     this.receiveFd = openPacketSocket(this.#index, SOCKET_BUFFER_BYTES);
+    if (!attached) return;
+    this.#unread = WINDOW; // what lies in its ring is not known, until it is seen empty
+    this.#sentinelsUnread = SENTINEL_RESERVE;
+    for (let i = 0; i < BASELINE_LOOKS; i++) this.#look();
   }
 
   receive(list: FrameList): number {
@@ -147,8 +159,9 @@ export class TapPort implements Port {
   beginHold(): void {
     this.#droppedAtHold = this.#kernel.counters(this.#index).txDropped;
     this.#sentinelSent = false;
+    this.#look();
     // What overran the socket earlier is the network's loss and not the cut's: the device counted it, we never had it.
-    this.#baseFrames += this.#socketDrops + this.#kernel.packetDrops(this.receiveFd);
+    this.#lostBefore += this.#socketDrops;
     this.#socketDrops = 0;
     this.#backlog.beginHold(!isReadable(this.receiveFd));
   }
@@ -194,11 +207,19 @@ export class TapPort implements Port {
     return this.#parts.statistics.read(this.#index).txPackets;
   }
 
+  /** Reads the counters of the way up; the device's. It before the socket's, see {@link Baseline}. */
+  #look(): number {
+    const { rxPackets } = this.#kernel.counters(this.#index);
+    const { handed, dropped } = this.#kernel.packetCounts(this.receiveFd);
+    this.#socketDrops += dropped;
+    this.#baseline.look(rxPackets, handed, this.#received);
+    return rxPackets;
+  }
+
   upEvidence(): UpEvidence {
-    const deviceFrames = this.#kernel.counters(this.#index).rxPackets - this.#baseFrames;
-    this.#socketDrops += this.#kernel.packetDrops(this.receiveFd);
+    const counted = this.#look();
     return {
-      deviceFrames,
+      deviceFrames: counted - this.#baseline.value - this.#lostBefore,
       receivedFrames: this.#received,
       socketDrops: this.#socketDrops,
       queueEmpty: !isReadable(this.receiveFd),

@@ -113,11 +113,14 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
     });
   }
 
-  /** Ends the thread; its ports and their devices are gone when this resolves. */
-  async close(): Promise<void> {
+  /**
+   * Ends the thread; its ports and their devices are gone when this resolves.
+   * @param leave what is held stays in the hold file, for the next switch
+   */
+  async close({ leave = false } = {}): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    if (!this.#ended) await this.call('close', {}).catch(() => undefined); // it may fail just now
+    if (!this.#ended) await this.call('close', { leave }).catch(() => undefined); // it may fail just now
     await this.#exited;
     closeFd(this.#controlFd);
   }

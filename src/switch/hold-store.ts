@@ -214,4 +214,9 @@ export class HoldStore {
     this.#file.close();
     rmSync(this.#settled ? this.#path : this.#fresh, { force: true });
   }
+
+  /** The end of a switch that leaves everything as a crash would: what is owed stays owed. */
+  leave(): void {
+    this.#file.close();
+  }
 }

@@ -571,4 +571,10 @@ export class Switch {
     for (const id of [...this.#byId.keys()]) this.removePort(id);
     this.#store?.close();
   }
+
+  /** Closes everything as a crash would: what is held stays in the hold file. */
+  leave(): void {
+    for (const port of this.ports()) port.close();
+    this.#store?.leave();
+  }
 }

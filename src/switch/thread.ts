@@ -46,6 +46,7 @@ class SwitchThread {
   #reportRelease = false;
   #capture: Capture | undefined;
   #closed = false;
+  #leaving = false;
 
   constructor(data: ThreadData) {
     this.#data = data;
@@ -75,7 +76,8 @@ class SwitchThread {
       // eslint-disable-next-line @typescript-eslint/await-thenable -- the turn of a stoppable loop, see above
       await null;
     }
-    this.#switch.close();
+    if (this.#leaving) this.#switch.leave();
+    else this.#switch.close();
     this.#engine.close();
     this.#opener.close();
     this.#data.control.close();
@@ -162,8 +164,9 @@ class SwitchThread {
       return { tunFd: port.tunFd };
     },
     addDevice: (ask) => {
-      this.#add(this.#opener.device(ask), ask.segment, ask.vlan);
-      return undefined;
+      const { port, found } = this.#opener.device(ask);
+      this.#add(port, ask.segment, ask.vlan);
+      return { tunFd: port.receiveFd, found };
     },
     addExternal: (ask) => {
       this.#add(this.#opener.external(ask), ask.segment, ask.vlan);
@@ -257,8 +260,9 @@ class SwitchThread {
       this.#capture?.acknowledge();
       return undefined;
     },
-    close: () => {
+    close: ({ leave }) => {
       this.#closed = true;
+      this.#leaving = leave;
       return undefined;
     },
   };

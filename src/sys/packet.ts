@@ -176,14 +176,24 @@ export function openPacketSocket(deviceIndex: number, bufferBytes: number): numb
   }
 }
 
-/** Frames the socket has dropped since the last call: reading PACKET_STATISTICS resets it. */
-export function takePacketDrops(fd: number): number {
+/** What a packet socket counted since the last call; in 32 bits, wrapping. */
+export interface PacketCounts {
+  /** Frames handed to it, those it dropped included. */
+  readonly handed: number;
+  readonly dropped: number;
+}
+
+/** Reading PACKET_STATISTICS resets it. */
+export function takePacketCounts(fd: number): PacketCounts {
   const value = Buffer.alloc(12);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(8, 0);
   check(cGetsockopt(fd, SOL_PACKET, PACKET_STATISTICS, value, length), 'getsockopt', 'PACKET_STATISTICS');
-  return value.readUInt32LE(4);
+  return { handed: value.readUInt32LE(0), dropped: value.readUInt32LE(4) };
 }
+
+/** Frames the socket has dropped since the last call. */
+export const takePacketDrops = (fd: number): number => takePacketCounts(fd).dropped;
 
 /** Bytes sent on this socket that have not left the qdisc. */
 export function unsentBytes(fd: number): number {
