@@ -99,7 +99,8 @@ export class ApiServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname } = new URL(request.url ?? '/', 'http://stillwire');
+    // No URL is made of it: one that cannot be parsed would be a fault of ours, and no route has anything but a path.
+    const [pathname = '/'] = (request.url ?? '/').split(/[?#]/, 1);
     if (request.method === 'GET' && pathname === '/v1/openapi.json') {
       sendJson(response, 200, openApiDocument(this.#routes));
       return;

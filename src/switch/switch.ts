@@ -17,7 +17,7 @@
  */
 import { isMulticast, isReservedMulticast } from '../frame/ethernet.js';
 import { encodeSentinel, isSentinel } from '../frame/sentinel.js';
-import { MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
+import { MAX_FRAME_BYTES, MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
 import { BURST, FrameList, FrameMemory } from '../port/batch.js';
 import { insertTag } from '../port/packet-receiver.js';
 import type { DownEvidence, PortKind, UpEvidence } from '../port/evidence.js';
@@ -29,8 +29,12 @@ import { MacTable } from './mac-table.js';
 import type { HeldFrame } from './queue.js';
 
 const ETHERNET_HEADER_BYTES = 14;
+/** A frame that fills its slot may have been cut by the kernel; and one with a tag put in must still fit an image. */
+const LONGEST_BYTES = MAX_FRAME_BYTES - 8;
 const TAG_ETHERTYPE = 0x8100;
 const VLAN_ID = 0x0fff;
+/** No VLAN: reserved by IEEE 802.1Q, never on a wire. */
+const RESERVED_VLAN = 0x0fff;
 /**
  * Sentinels in a row. One that is read proves that every frame before it has arrived. But even a guest that takes nothing
  * (no driver, paused by its user) lets its hypervisor read one frame: a second that is read too shows that it takes them.
@@ -104,7 +108,7 @@ export interface Mark {
 export type FrameWatcher = (port: PortId, bytes: Uint8Array) => void;
 
 export class Switch {
-  readonly memory = new FrameMemory();
+  readonly memory: FrameMemory;
   watcher: FrameWatcher | undefined;
   readonly #counters: SharedArrayBuffer;
   readonly #segments = new Map<string, Segment>();
@@ -124,7 +128,8 @@ export class Switch {
   #fullness = 0;
   #now = 0;
 
-  constructor(counters: SharedArrayBuffer, wallClock: () => bigint) {
+  constructor(counters: SharedArrayBuffer, wallClock: () => bigint, memory = new FrameMemory()) {
+    this.memory = memory;
     this.#counters = counters;
     this.#wallClock = wallClock;
   }
@@ -214,7 +219,7 @@ export class Switch {
     let start = frameStart;
     let length = frameBytes;
     if (this.watcher !== undefined) this.watcher(member.port.id, bytes.subarray(start, start + length));
-    if (length < ETHERNET_HEADER_BYTES || isMulticast(bytes, start + 6))
+    if (length < ETHERNET_HEADER_BYTES || length > LONGEST_BYTES || isMulticast(bytes, start + 6))
       return this.#discard(member, 'malformed');
     if (length < MIN_FRAME_BYTES) {
       bytes.fill(0, start + length, start + MIN_FRAME_BYTES); // IEEE 802.3: padded by the sender's NIC, were it real
@@ -232,6 +237,7 @@ export class Switch {
       start = insertTag(bytes, slot, start, TAG_ETHERTYPE * 0x10000 + vlan);
       length += 4;
     }
+    if (vlan === RESERVED_VLAN) return this.#discard(member, 'vlan');
 
     segment.table.learn(bytes, start + 6, vlan, member.index, this.#now);
     if (segment.dropReserved && isReservedMulticast(bytes, start)) return this.#discard(member, 'reserved');
