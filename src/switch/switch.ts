@@ -15,6 +15,7 @@
  * The class is single-threaded and synchronous: when hold() has returned, nothing more is sent until release(). That
  * is the guarantee the quiesce stands on. Time comes from outside, in milliseconds.
  */
+import { StillwireError } from '../errors/index.js';
 import { isMulticast, isReservedMulticast } from '../frame/ethernet.js';
 import { encodeSentinel, isSentinel } from '../frame/sentinel.js';
 import { MAX_FRAME_BYTES, MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
@@ -42,6 +43,15 @@ const RESERVED_VLAN = 0x0fff;
 const SENTINELS = 2;
 /** Nonces of past holds still recognised: a sentinel may sit for long in the ring of a guest that reads nothing. */
 const NONCES_KEPT = 64;
+/** Stations a mark takes along; what is left out is flooded for once after a restart. All must fit a manifest. */
+const STATIONS_SAVED = 16_384;
+
+/**
+ * Bounds of all hold queues together; more ends the hold as one full queue does. A frame for many counts once. An image
+ * takes at least as much (image/inflight.ts).
+ */
+export const HOLD_FRAMES_IN_ALL = 500_000;
+export const HOLD_BYTES_IN_ALL = 768 * 1024 * 1024;
 
 export interface SegmentSettings {
   readonly reservedMulticast: 'forward' | 'drop';
@@ -126,6 +136,9 @@ export class Switch {
   #held = false;
   /** The fullest hold queue of this hold; see {@link Egress.fullness}. */
   #fullness = 0;
+  /** Frames kept since the hold began, and their bytes. */
+  #keptInHold = 0;
+  #bytesInHold = 0;
   #now = 0;
 
   constructor(counters: SharedArrayBuffer, wallClock: () => bigint, memory = new FrameMemory()) {
@@ -162,6 +175,9 @@ export class Switch {
     const segment = this.#segments.get(segmentName);
     if (segment === undefined) throw new Error(`no segment ${segmentName}`);
     const index = this.#members.length;
+    if (index >= Row.MAX_PORTS) {
+      throw new StillwireError('USAGE', `${port.id}: a network has at most ${Row.MAX_PORTS} ports in its life`);
+    }
     const row = Row.counterRow(this.#counters, index);
     const member = { index, port, segment, vlan, row, egress: new Egress(port, vlan, row, this.memory) };
     this.#members.push(member);
@@ -260,7 +276,7 @@ export class Switch {
       if (!this.#held && to.egress.direct) to.egress.addDirect(slot, start, length);
       else {
         to.egress.enqueue(this.#keep(from, slot, start, length), this.#held);
-        if (this.#held) this.#fullness = Math.max(this.#fullness, to.egress.fullness);
+        if (this.#held) this.#fullness = Math.max(this.#fullness, to.egress.fullness, this.#fullnessInAll);
       }
     }
     return copies;
@@ -279,7 +295,13 @@ export class Switch {
     const frame = { sequence, timeNs: this.#wallClock(), ingress: from.port.id, stored, restored: false };
     this.#keptCount++;
     this.#kept[place] = frame;
+    this.#keptInHold++;
+    this.#bytesInHold += stored.length;
     return frame;
+  }
+
+  get #fullnessInAll(): number {
+    return Math.max(this.#keptInHold / HOLD_FRAMES_IN_ALL, this.#bytesInHold / HOLD_BYTES_IN_ALL);
   }
 
   /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
@@ -300,7 +322,7 @@ export class Switch {
   hold(): void {
     for (const { port } of this.#byId.values()) port.beginHold(); // may throw; then there is no hold
     this.#held = true;
-    this.#fullness = 0;
+    this.#fullness = this.#keptInHold = this.#bytesInHold = 0;
   }
 
   /** Puts the sentinels behind the last frame sent on each port that needs them. */
@@ -350,7 +372,7 @@ export class Switch {
     return {
       frames,
       ledger: this.ledger(),
-      stations: this.stations(now),
+      stations: this.stations(now, Math.floor(STATIONS_SAVED / Math.max(1, this.#byId.size))),
       nonces: this.#nonces,
       cookies: [],
       addresses: [],
@@ -391,9 +413,10 @@ export class Switch {
     return this.#accounts.map(({ id, row }) => Row.readLedger(id, row));
   }
 
-  stations(now: number): StationOnPort[] {
+  /** @param most stations of one port, the last heard of them */
+  stations(now: number, most?: number): StationOnPort[] {
     return [...this.#segments.values()].flatMap(({ name, table }) =>
-      table.stations(now).map(({ vlan, mac, port }) => ({
+      table.stations(now, most).map(({ vlan, mac, port }) => ({
         segment: name,
         vlan,
         mac,

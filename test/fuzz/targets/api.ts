@@ -92,7 +92,13 @@ interface Said {
 }
 
 /** Sends the bytes; resolves with what was answered when the server closes, or says no more. */
-function converse(socket: string, bytes: Buffer, torn = 0, cutOff = false, answerMs = QUIET_MS): Promise<Said> {
+function converse(
+  socket: string,
+  bytes: Buffer,
+  torn = 0,
+  cutOff = false,
+  answerMs = QUIET_MS,
+): Promise<Said> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let closed = false;

@@ -43,7 +43,10 @@ const reply: fc.Arbitrary<Reply> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ say: fc.constantFrom('nothing' as const, 'hangUp' as const) }) },
   {
     weight: 2,
-    arbitrary: fc.record({ say: fc.constantFrom('value' as const, 'refuse' as const, 'line' as const), value: evilValue }),
+    arbitrary: fc.record({
+      say: fc.constantFrom('value' as const, 'refuse' as const, 'line' as const),
+      value: evilValue,
+    }),
   },
   { weight: 2, arbitrary: fc.record({ say: fc.constant('spoilt' as const), changes: jsonEdits }) },
   { weight: 1, arbitrary: fc.record({ say: fc.constant('bytes' as const), changes: edits }) },
@@ -104,7 +107,8 @@ class Liar {
     else if (said.say === 'refuse') line({ error: said.value, id });
     else if (said.say === 'line') line(said.value);
     else if (said.say === 'spoilt') line(spoilJson(honest, said.changes));
-    else if (said.say === 'bytes') socket.write(spoilBytes(Buffer.from(`${JSON.stringify(honest)}\r\n`), said.changes));
+    else if (said.say === 'bytes')
+      socket.write(spoilBytes(Buffer.from(`${JSON.stringify(honest)}\r\n`), said.changes));
     else if (said.say === 'flood') socket.write(said.text.repeat(said.times));
     else if (said.say === 'event') {
       const event = `${JSON.stringify({ event: said.name, data: said.value })}\n`;
