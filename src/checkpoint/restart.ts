@@ -1,7 +1,8 @@
 /**
  * Bringing a checkpoint back: new devices, new guests, the same frames.
  *
- *   verify   every file's hash, before anything is touched; then what the guests need on this machine
+ *   verify   every file's hash, before anything is touched; then what the guests need on this machine. The states stay
+ *            open from before they are hashed until QEMU has them: what was verified is what is loaded
  *   open     the network, held from its first moment, with the saved frames and stations in it
  *   load     every guest, paused; nothing runs until all are loaded
  *   resume   those that ran at the cut
@@ -96,7 +97,20 @@ export async function restart(
 ): Promise<{ live: LiveNetwork; report: RestartReport }> {
   const { startedAtMs = Date.now() } = options;
   const watch = new Stopwatch(options.onPhase);
-  const image = await watch.timed('verify', () => openImage(options.directory));
+  const image = await watch.timed('verify', () => openImage(options.directory, { pin: true }));
+  try {
+    return await bringBack(image, { ...options, startedAtMs }, watch);
+  } finally {
+    image.close();
+  }
+}
+
+async function bringBack(
+  image: Image,
+  options: RestartOptions & { readonly startedAtMs: number },
+  watch: Stopwatch,
+): Promise<{ live: LiveNetwork; report: RestartReport }> {
+  const { startedAtMs } = options;
   const { manifest } = image;
   refuseDisks(image, options.forceDisks ?? false);
   await watch.timed('check', () => checkSurroundings(manifest));
@@ -114,7 +128,7 @@ export async function restart(
         const record = manifest.guests[guest];
         if (record?.state === undefined) return 'ended';
         const machine = record.identity === undefined ? {} : { machine: record.identity.machine };
-        return { stateFile: image.path(record.state), ...machine };
+        return { stateFile: image.pinned(record.state), ...machine };
       }),
     );
     signal.throwIfAborted();

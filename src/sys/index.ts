@@ -10,3 +10,4 @@ export * from './netlink.js';
 export * from './packet.js';
 export * from './fd-passing.js';
 export * from './clock.js';
+export * from './ownership.js';

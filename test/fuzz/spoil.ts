@@ -40,10 +40,10 @@ export function spoilBytes(whole: Uint8Array, changes: readonly Edit[]): Buffer 
     const after = bytes.subarray(place);
     if (change.do === 'flip') {
       if (bytes.length > 0) bytes[place]! ^= 1 << change.bit;
-    } else if (change.do === 'set') {
-      bytes = Buffer.concat([before, change.bytes, after.subarray(change.bytes.length)]);
-    } else if (change.do === 'insert') bytes = Buffer.concat([before, change.bytes, after]);
-    else if (change.do === 'cut') bytes = Buffer.from(before);
+    } else if ('bytes' in change) {
+      const over = change.do === 'set' ? change.bytes.length : 0;
+      bytes = Buffer.concat([before, change.bytes, after.subarray(over)]);
+    } else if (change.do === 'cut') bytes = Buffer.from(before);
     else if (change.do === 'delete') bytes = Buffer.concat([before, after.subarray(change.length)]);
     else bytes = Buffer.concat([before, after.subarray(0, change.length), after]);
   }

@@ -69,7 +69,7 @@ class Bench {
   readonly #ports: FakePort[];
   /** What may come out: frames as carried. */
   readonly #known = new Set<string>();
-  readonly #nonces: Buffer[] = [];
+  readonly #nonces: Uint8Array[] = [];
   #now = 1000;
 
   constructor() {
