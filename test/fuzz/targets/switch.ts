@@ -5,6 +5,8 @@
  * of the memory around a frame is ever seen.
  */
 import * as fc from 'fast-check';
+import { ARP_REPLY, encodeArp } from '../../../src/frame/arp.js';
+import { cookieMac, cookieStem, ECHO_ANSWER, encodeEcho, stemOf } from '../../../src/frame/cookie.js';
 import { encodeSentinel, NONCE_BYTES } from '../../../src/frame/sentinel.js';
 import { MAX_FRAME_BYTES, type InflightFrame } from '../../../src/frame/types.js';
 import { FrameMemory } from '../../../src/port/batch.js';
@@ -34,6 +36,8 @@ type Step =
   | { do: 'send'; frames: Sent[] }
   | { do: 'hold' | 'release' | 'mark' | 'read' | 'echo' | 'echoTagged' }
   | { do: 'restore'; frames: Sent[] }
+  | { do: 'answer'; at: number; as: number; arp: boolean; old: boolean }
+  | { do: 'recall'; port: number; stops: boolean }
   | { do: 'room'; port: number; frames: number }
   | { do: 'wait'; ms: number };
 
@@ -48,6 +52,20 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restore' as const), frames }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('answer' as const),
+      at: port,
+      as: port,
+      arp: fc.boolean(),
+      old: fc.boolean(),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('recall' as const), port, stops: fc.boolean() }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({ do: fc.constant('room' as const), port, frames: fc.constantFrom(0, 1, 1e9) }),
@@ -65,11 +83,13 @@ function carried(bytes: Buffer, vlan: number): Buffer {
 const untagged = (bytes: Buffer): Buffer => Buffer.concat([bytes.subarray(0, 12), bytes.subarray(16)]);
 
 class Bench {
-  readonly #core = new Switch(counters, () => 0n, memory);
+  readonly #core = new Switch(counters, () => 0n, undefined, memory);
   readonly #ports: FakePort[];
   /** What may come out: frames as carried. */
   readonly #known = new Set<string>();
-  readonly #nonces: Uint8Array[] = [];
+  readonly #nonces: Buffer<ArrayBuffer>[] = [];
+  /** Ports at which somebody gave the right answer to the cookie of this hold. */
+  readonly #answered = new Set<string>();
   #now = 1000;
 
   constructor() {
@@ -86,7 +106,7 @@ class Bench {
   send(sent: readonly Sent[]): void {
     for (const { port: to, bytes, vnet } of sent) {
       this.#known.add(carried(bytes, PORTS[to]!.vlan).toString('latin1'));
-      this.#ports[to]!.inject(bytes, vnet);
+      this.#ports[to]!.inject(bytes, Buffer.from(vnet));
     }
     for (const i of PORTS.keys()) while (this.#core.receive(i, this.#now) > 0);
   }
@@ -100,7 +120,11 @@ class Bench {
     else if (one.do === 'mark') core.mark(this.#now);
     else if (one.do === 'read') for (const each of this.#ports) each.read();
     else if (one.do === 'echo' || one.do === 'echoTagged') this.echo(one.do === 'echoTagged');
-    else if (one.do === 'room') this.#ports[one.port]!.window = one.frames;
+    else if (one.do === 'answer') this.answer(one);
+    else if (one.do === 'recall' && core.held) {
+      core.recall([{ port: PORTS[one.port]!.id, stops: one.stops }], this.#now);
+      this.sift();
+    } else if (one.do === 'room') this.#ports[one.port]!.window = one.frames;
     else if (one.do === 'wait')
       for (const end = this.#now + one.ms; this.#now < end; this.#now++) core.serve(this.#now);
     const faults = imbalances(core.ledger());
@@ -109,11 +133,17 @@ class Bench {
 
   hold(): void {
     if (this.#core.held) return;
-    const nonce = Buffer.from(`nonce-${String(this.#nonces.length)}`.padEnd(NONCE_BYTES, '~'));
+    const nonce = Buffer.from(`${String.fromCharCode(64 + 4 * this.#nonces.length)}nonce`.padEnd(NONCE_BYTES, '~'));
     this.#core.hold();
+    this.#answered.clear();
     this.#core.sendSentinels(nonce);
+    this.#core.sendCookies(nonce);
     this.#nonces.unshift(nonce);
-    // Out of the way: a marker that is in a ring from here on has been let through.
+    this.sift();
+  }
+
+  /** The switch's own markers are out of the way: one that is in a ring from here on has been let through. */
+  sift(): void {
     for (const each of this.#ports) each.ring = each.ring.filter(({ bytes }) => !this.isMarker(bytes));
   }
 
@@ -123,6 +153,24 @@ class Bench {
     const bytes = encodeSentinel(nonce);
     this.#ports[0]!.inject(tagged ? carried(bytes, 7) : bytes);
     while (this.#core.receive(0, this.#now) > 0);
+  }
+
+  /** A guest answers the marker, its own or another's, of this hold or one before, as often as it likes. */
+  answer({ at, as, arp, old }: Extract<Step, { do: 'answer' }>): void {
+    const nonce = this.#nonces[old ? 1 : 0];
+    if (nonce === undefined) return;
+    const from = 0x020000000001 + at;
+    const to = cookieMac(nonce, as);
+    this.#ports[at]!.inject(
+      arp
+        ? encodeArp({ operation: ARP_REPLY, senderMac: from, senderIp: 1, targetMac: to, targetIp: 0 }, to)
+        : encodeEcho({ operation: ECHO_ANSWER, nonce, port: as }, from, to),
+    );
+    while (this.#core.receive(at, this.#now) > 0);
+    if (at === as && !old) this.#answered.add(PORTS[at]!.id);
+    for (const { port: id, down } of this.#core.evidence()) {
+      if (down.cookie === 'answered' && !this.#answered.has(id)) wrong(`a forged answer counts at ${id}`);
+    }
   }
 
   /** What a checkpoint may hold, in the hands of its author. */
@@ -138,7 +186,8 @@ class Bench {
   }
 
   isMarker(bytes: Buffer): boolean {
-    return this.#nonces.some((nonce) => bytes.includes(nonce));
+    const source = bytes.readUIntBE(6, 6);
+    return this.#nonces.some((nonce) => bytes.includes(nonce) || stemOf(source) === cookieStem(nonce));
   }
 
   check(): void {
