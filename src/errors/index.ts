@@ -192,8 +192,8 @@ export const ERRORS = {
   ),
   DIRECTORY_UNSAFE: entry(
     'failed',
-    'A directory is writable by everyone or owned by another user.',
-    'chmod o-w and chown it, or choose another.',
+    'A directory, or an image to restart from, can be changed by another user: it or one above it is his, or writable by everyone.',
+    'chmod o-w and chown what the message names, or choose another.',
   ),
   OPERATION_UNKNOWN: entry(
     'notFound',
