@@ -78,6 +78,7 @@ static void on_tick(struct source *timer, uint32_t events) {
     if (finishing_at != 0) tell_totals(flow);
     ask_tick(&flow->totals, now);
   }
+  short_turn(now);
   if (finishing_at == 0) churn_tick(now);
   if (!running && finishing_at == 0) notice_running();
   if (finishing_at != 0 && !reported) {

@@ -6,14 +6,16 @@
  *   question: 64-byte opening "SHORT sender family lane sequence       checks every byte
  *     length answer\n", zero-padded, then `length` known bytes    ->
  *   checks every byte                                             <-   answer: `answer` known bytes
- *   rest, close                                                   ->   end of file: served
+ *   rest, shut down                                               ->   rest, close: served
+ *   end of file: completed
  *
  * Judged: each one opened is completed by the client and served, once, by the server. What was refused, took longer than
  * BOUND_NS, broke off or was damaged is counted as that, and as nothing else.
  *
- * The rest: a segment sent again too early is reported by the receiver (DSACK) a little after it was acknowledged; who
- * closes at once never hears of it, and would count a retransmission that nothing was lost for. It also keeps a few
- * connections open and idle at every cut.
+ * The rest: a segment sent again too early is reported as such by the receiver (DSACK), a while after it was
+ * acknowledged, and much later in a network that is held. Who closes before that never hears of it, and would count a
+ * retransmission that nothing was lost for; so each end rests until all is accounted for, REST_MOST_NS at most, and the
+ * client stays until the server has closed. It also keeps a few connections open and idle at every cut.
  */
 #define _GNU_SOURCE
 #include "traffic.h"
@@ -31,7 +33,8 @@
 #define ANSWER_MAX 16384
 #define OPEN_MAX 32 /* of a flow at a time */
 #define REST_NS 300000000
-#define BOUND_NS 20000000000
+#define REST_MOST_NS 10000000000
+#define BOUND_NS 60000000000
 #define LATE_NS 500000000 /* further behind its rate than this, a client forgets the rest */
 
 /* The client's end. */
@@ -40,7 +43,7 @@ struct exchange {
   struct flow *flow;
   struct exchange *next;
   uint64_t sequence, began, answered_at; /* 0: not yet */
-  bool connected, ended;
+  bool connected, shut_down, ended;
   unsigned question, answer, got;
   uint32_t syn_retransmits;
 };
@@ -49,15 +52,18 @@ struct exchange {
 struct service {
   struct source source; /* first */
   struct flow *flow;
+  struct service *next;
   char opening[OPENING];
   unsigned fill; /* of the opening */
   uint64_t sequence;
   unsigned question, answer, asked, answered;
-  bool damaged;
+  uint64_t resting_since; /* 0: not yet */
+  bool damaged, ended;
   uint32_t syn_retransmits;
 };
 
 static struct source listener;
+static struct service *services; /* freed by a tick after they have ended: this turn of the loop may still have an event */
 static uint8_t scratch[ANSWER_MAX + 8], known[ANSWER_MAX + 8];
 
 /* Questions and answers come out of the stream's generator, from places that it does not reach. */
@@ -74,6 +80,12 @@ static struct tcp_info measure(int fd) {
   socklen_t length = sizeof info;
   getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length);
   return info;
+}
+
+static bool is_rested(int fd, uint32_t of_syn, uint64_t since, uint64_t now) {
+  struct tcp_info info = measure(fd);
+  bool accounted = info.tcpi_total_retrans - of_syn <= info.tcpi_dsack_dups && info.tcpi_unacked == 0;
+  return now - since > (accounted ? REST_NS : REST_MOST_NS);
 }
 
 /* A SYN sent again is counted apart: no DSACK tells whether it was lost or only late. */
@@ -121,6 +133,7 @@ static void on_exchange(struct source *self, uint32_t events) {
   if (!exchange->connected) return ask(exchange);
   ssize_t length = recv(self->fd, scratch, ANSWER_MAX, MSG_DONTWAIT);
   if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (length == 0 && exchange->shut_down) return end_exchange(exchange, &shorts->completed);
   if (length <= 0)
     return end_exchange(exchange, length < 0 && errno == ETIMEDOUT ? &shorts->timed_out : &shorts->broken);
   if (exchange->got + (size_t)length > exchange->answer ||
@@ -150,10 +163,12 @@ static void open_exchange(struct flow *flow, uint64_t now) {
 
 static void settle_exchange(struct exchange *exchange, uint64_t now) {
   struct shorts *shorts = &exchange->flow->out.shorts;
-  if (exchange->answered_at != 0 && now - exchange->answered_at > REST_NS) {
+  if (now - exchange->began > BOUND_NS) end_exchange(exchange, &shorts->timed_out);
+  else if (exchange->answered_at != 0 && !exchange->shut_down &&
+           is_rested(exchange->source.fd, exchange->syn_retransmits, exchange->answered_at, now)) {
     add_retransmits(shorts, exchange->source.fd, exchange->syn_retransmits);
-    end_exchange(exchange, &shorts->completed);
-  } else if (exchange->answered_at == 0 && now - exchange->began > BOUND_NS) end_exchange(exchange, &shorts->timed_out);
+    exchange->shut_down = shutdown(exchange->source.fd, SHUT_WR) == 0;
+  }
 }
 
 void short_tick(struct flow *flow, uint64_t now) {
@@ -175,6 +190,7 @@ void short_tick(struct flow *flow, uint64_t now) {
 
 /* --- server --- */
 
+/* Ends it; freed by a later tick. */
 static void end_service(struct service *service, bool whole) {
   if (service->flow != NULL) {
     struct shorts *shorts = &service->flow->in.shorts;
@@ -185,7 +201,7 @@ static void end_service(struct service *service, bool whole) {
     add_retransmits(shorts, service->source.fd, service->syn_retransmits);
   }
   unwatch(&service->source);
-  free(service);
+  service->ended = true;
 }
 
 static bool identify(struct service *service) {
@@ -228,6 +244,7 @@ static void take_question(struct service *service, size_t length) {
 static void on_service(struct source *self, uint32_t events) {
   struct service *service = (struct service *)self;
   ssize_t length;
+  if (service->resting_since != 0) return end_service(service, false); /* only an error can come now */
   if (service->flow == NULL) {
     length = recv(self->fd, service->opening + service->fill, OPENING - service->fill, MSG_DONTWAIT);
     if (length > 0 && (service->fill += (unsigned)length) < OPENING) return;
@@ -238,7 +255,24 @@ static void on_service(struct source *self, uint32_t events) {
   } else length = 1;
   if (length < 0 && (errno == EAGAIN || errno == EINTR)) length = 1;
   if (length > 0 && !service->damaged && answer(service)) return;
-  end_service(service, length == 0 && service->answered == service->answer);
+  if (length == 0 && !service->damaged && service->flow != NULL && service->answered == service->answer) {
+    service->resting_since = now_ns();
+    rewatch(self, 0); /* the end of file would be told for ever */
+  } else end_service(service, false);
+}
+
+void short_turn(uint64_t now) {
+  for (struct service **at = &services, *service; (service = *at) != NULL;) {
+    if (service->ended) {
+      *at = service->next;
+      free(service);
+      continue;
+    }
+    if (service->resting_since != 0 &&
+        is_rested(service->source.fd, service->syn_retransmits, service->resting_since, now))
+      end_service(service, true);
+    at = &service->next;
+  }
 }
 
 static void on_connection(struct source *self, uint32_t events) {
@@ -248,6 +282,8 @@ static void on_connection(struct source *self, uint32_t events) {
   struct service *service = calloc(1, sizeof *service);
   if (service == NULL) die("memory");
   service->source = (struct source){fd, on_service};
+  service->next = services;
+  services = service;
   service->syn_retransmits = measure(fd).tcpi_total_retrans;
   watch(&service->source, EPOLLIN);
 }

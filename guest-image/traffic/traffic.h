@@ -156,7 +156,8 @@ void stream_measure(struct stream_out *stream);
 
 /* short.c */
 void short_start(void);
-void short_tick(struct flow *flow, uint64_t now);
+void short_tick(struct flow *flow, uint64_t now); /* the client's end of a flow */
+void short_turn(uint64_t now);                    /* all that are served */
 void short_report(void);
 
 /* neighbours.c */
