@@ -6,7 +6,7 @@
  *   jumbo       UDP of 64 to 8,900 bytes and a bulk stream over a second NIC, MTU 9,000
  *   multicast   UDP to a group, which the guests have joined by IGMP and MLD
  *   vlan        UDP and a bulk stream over an 802.1Q device: TCP super-frames with a tag
- *   churn       all resolved neighbours forgotten every few seconds: ARP and ND
+ *   churn       all resolved neighbours forgotten again and again: ARP and ND
  *
  * The rates are moderate: two cores carry three emulated guests with all of it, and have time to take checkpoints.
  */
@@ -45,7 +45,7 @@ const configured = (device: string, net: number, n: number): string =>
 function lanesOf(parts: ReadonlySet<Part>, all: readonly number[], me: number): string[] {
   const lane: Record<Part, string> = {
     short: '--short-rate 5',
-    churn: '--churn 3000',
+    churn: '--churn 700',
     fragments: '--lane fragments --udp-rate 15 --udp-size 1400-8900',
     jumbo: `--lane jumbo --peers ${peersOn(2, all, me)} --udp-rate 25 --udp-size 64-8900 --tcp-rate 50k`,
     multicast: '--lane multicast --group 239.7.7.7/ff15::7 --device eth0 --udp-rate 25',
