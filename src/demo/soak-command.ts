@@ -25,6 +25,7 @@ const OPTIONS = {
   'udp-rate': { type: 'string', default: String(MIXED_LOAD.udpRate) },
   'tcp-rate': { type: 'string', default: MIXED_LOAD.tcpRate },
   seed: { type: 'string' },
+  seconds: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const;
 
@@ -64,6 +65,7 @@ function settingsOf(args: readonly string[]): Settings {
     tcpRate: values['tcp-rate'],
     seed: whole('seed', values.seed ?? String(Date.now() % 2 ** 32), 0, 2 ** 32 - 1),
     json: values.json,
+    ...(values.seconds === undefined ? {} : { seconds: whole('seconds', values.seconds, 1, 1_000_000) }),
   };
 }
 

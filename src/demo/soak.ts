@@ -45,6 +45,8 @@ export interface SoakOptions extends Load {
   /** 2 to {@link MIXED_GUESTS_MAX}. */
   readonly guests: number;
   readonly seed: number;
+  /** From the first cycle on: no cycle is begun after this, and the account is of those done. Absent: all are. */
+  readonly seconds?: number;
   /** Takes images and consoles; the caller removes it. */
   readonly directory: string;
   readonly signal: AbortSignal;
@@ -128,7 +130,9 @@ class Soak {
     onProgress(`traffic flows: ${['main', ...parts].join(', ')}`);
 
     const steps = planSoak(this.#options, new SeededRandom(this.#options.seed));
+    const end = performance.now() + 1000 * (this.#options.seconds ?? Infinity);
     for (const [i, step] of steps.entries()) {
+      if (performance.now() > end) break;
       await delay(step.pauseMs, undefined, { signal });
       const did = await this.#take(step);
       await this.#sample();
