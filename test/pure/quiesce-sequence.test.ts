@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { StillwireError } from '../../src/errors/index.js';
-import { PHASES, runSequence, type Participants, type SequenceOptions } from '../../src/quiesce/index.js';
+import {
+  judge,
+  PHASES,
+  runSequence,
+  type Participants,
+  type SequenceOptions,
+} from '../../src/quiesce/index.js';
 import { observation, ScriptedChannel } from './scripted-channel.js';
 
 const never = new AbortController().signal;
@@ -153,17 +159,72 @@ describe('an abort or the end of the lease', () => {
   });
 });
 
-describe('requireProof', () => {
-  test('an unready guest: refused after the sweep, with the port and the reason, everything undone', async () => {
+const deafAt = (port: string) => observation({ port, down: { ringEmpty: false } });
+
+describe('an unready guest', () => {
+  const unready = (channel: ScriptedChannel): void => {
+    channel.observes = () => [observation({ port: 'a/nic0' }), deafAt('b/nic0'), deafAt('c/nic0')];
+  };
+
+  test('is refused before anything is stopped, with the ports and the reason, and nothing is taken back', async () => {
     const channel = new ScriptedChannel();
-    channel.observes = () => [observation(), observation({ port: 'b/nic0', down: { ringEmpty: false } })];
-    const refused = run(channel, { requireProof: true, bounds: { drainMs: 5 } });
+    unready(channel);
+    const refused = run(channel, { bounds: { drainMs: 5 } });
+    await expect(refused).rejects.toMatchObject({
+      code: 'PORT_UNREADY',
+      details: { ports: [{ port: 'b/nic0' }, { port: 'c/nic0' }] },
+    });
+    await expect(refused).rejects.toThrow(/b\/nic0: the guest did not read its ring empty/);
+    expect(channel.order).toEqual(['hold', 'sentinels', 'release']);
+  });
+
+  test('is kept when asked for: recalled behind the drain, before the stop, each as it will be stopped or not', async () => {
+    const channel = new ScriptedChannel();
+    unready(channel);
+    const crew = { ...participants(channel), stops: (port: string) => port !== 'c/nic0' };
+    const options = { method: 'count', unready: 'keep', bounds: { drainMs: 5 }, signal: never } as const;
+    const cut = await runSequence(channel, crew, (marked) => Promise.resolve(marked), options);
+    const [hold, sentinels, ...rest] = ORDER.filter((step) => step !== 'save');
+    expect(channel.order).toEqual([hold, sentinels, 'recall b/nic0,c/nic0 as it is', ...rest]);
+    expect(cut.evidence.map(judge).map(({ proven }) => proven)).toEqual([true, false, false]);
+  });
+
+  test('what was taken back is told, though it was so after the drain', async () => {
+    const channel = new ScriptedChannel();
+    let recalled = 0;
+    channel.recall = () => Promise.resolve(void (recalled = 7));
+    channel.observes = () => [observation({ down: { ringEmpty: false, recalled } })];
+    const { evidence } = await run(channel, { unready: 'keep', bounds: { drainMs: 5 } });
+    expect(judge(evidence[0]!).reason).toMatch(/^7 frames .* taken back/);
+  });
+
+  test('a failure of the recall is undone like any other, and nobody has been stopped', async () => {
+    const channel = new ScriptedChannel();
+    unready(channel);
+    channel.failing.set('recall b/nic0,c/nic0', boom);
+    await expect(run(channel, { unready: 'keep', bounds: { drainMs: 5 } })).rejects.toBe(boom);
+    expect(channel.order).toEqual(['hold', 'sentinels', 'recall b/nic0,c/nic0', 'release']);
+  });
+
+  test('is none for quiet, which does not look', async () => {
+    const channel = new ScriptedChannel();
+    unready(channel);
+    await run(channel, { method: 'quiet', bounds: { quietMs: 5 } });
+    expect([...new Set(channel.order)]).toEqual(ORDER.filter((step) => step !== 'sentinels'));
+  });
+});
+
+describe('requireProof', () => {
+  test('an unready guest that is kept: refused after the sweep, everything undone', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation(), deafAt('b/nic0')];
+    const refused = run(channel, { requireProof: true, unready: 'keep', bounds: { drainMs: 5 } });
     await expect(refused).rejects.toMatchObject({
       code: 'NOT_PROVEN',
       details: { ports: [{ port: 'b/nic0' }] },
     });
     await expect(refused).rejects.toThrow(/b\/nic0: the guest did not read/);
-    expect(channel.order).toEqual(['hold', 'sentinels', 'stop', 'sweep', 'resume', 'release']);
+    expect(channel.order.slice(2)).toEqual(['recall b/nic0', 'stop', 'sweep', 'resume', 'release']);
   });
 
   test('quiet can never be proven: refused before anything is stopped', async () => {
@@ -176,7 +237,7 @@ describe('requireProof', () => {
   test('without it the cut is taken and says unproven', async () => {
     const channel = new ScriptedChannel();
     channel.observes = () => [observation({ down: { ringEmpty: false } })];
-    const { evidence } = await run(channel, { bounds: { drainMs: 5 } });
+    const { evidence } = await run(channel, { unready: 'keep', bounds: { drainMs: 5 } });
     expect(evidence[0]!.down.ringEmpty).toBe(false);
   });
 });
