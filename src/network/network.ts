@@ -24,6 +24,13 @@ export type Release = Extract<Notice, { notice: 'released' }>;
 interface NetworkEvents {
   /** The switch thread failed; the network is dead. */
   failed: [error: StillwireError];
+  /** What is held would not survive this process: the hold file cannot take it. */
+  unsafe: [reason: string];
+}
+
+export interface OpenOptions {
+  /** Keeps what is held when the process is killed; see `recoverHeld` of the switch. Removed at {@link Network.close}. */
+  readonly holdFile?: string;
 }
 
 export class Network extends EventEmitter<NetworkEvents> {
@@ -41,14 +48,15 @@ export class Network extends EventEmitter<NetworkEvents> {
     this.definition = definition;
     this.#switch = handle;
     handle.on('failed', (error) => this.emit('failed', error));
+    handle.on('unsafe', (reason) => this.emit('unsafe', reason));
   }
 
   /**
    * Creates the namespace, the switch and every port. Traffic flows when it resolves. A failure leaves nothing.
    * @throws StillwireError NETWORK_STALE, NO_PRIVILEGE, MISSING_PROGRAM, SYSCALL
    */
-  static async open(definition: NetworkDefinition): Promise<Network> {
-    return (await Network.#open(definition, undefined)).network;
+  static async open(definition: NetworkDefinition, options: OpenOptions = {}): Promise<Network> {
+    return (await Network.#open(definition, undefined, options)).network;
   }
 
   /**
@@ -58,8 +66,9 @@ export class Network extends EventEmitter<NetworkEvents> {
   static async openHeld(
     definition: NetworkDefinition,
     leaseMs: number,
+    options: OpenOptions = {},
   ): Promise<{ network: Network; hold: Hold }> {
-    const { network, hold } = await Network.#open(definition, leaseMs);
+    const { network, hold } = await Network.#open(definition, leaseMs, options);
     if (hold === undefined)
       throw new StillwireError('HOLD_EXPIRED', 'the hold ended before the network was open');
     return { network, hold };
@@ -68,12 +77,13 @@ export class Network extends EventEmitter<NetworkEvents> {
   static async #open(
     definition: NetworkDefinition,
     leaseMs: number | undefined,
+    options: OpenOptions,
   ): Promise<{ network: Network; hold: Hold | undefined }> {
     const namespace = namespaceOf(definition.network);
     await createNamespace(namespace);
     let network: Network | undefined;
     try {
-      network = new Network(definition, await SwitchHandle.start(namespacePath(namespace)));
+      network = new Network(definition, await SwitchHandle.start(namespacePath(namespace), options));
       await network.#build(leaseMs);
       return { network, hold: network.#hold };
     } catch (error) {

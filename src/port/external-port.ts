@@ -90,7 +90,7 @@ export class ExternalPort implements Port {
       receivedFrames: this.#received,
       socketDrops: this.#drops,
       queueEmpty: !isReadable(this.receiveFd),
-      mayHaveOverrun: false,
+      mayHaveOverrun: true, // the frames come from any driver, and nothing is known of the room they take
     };
   }
 

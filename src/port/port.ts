@@ -35,7 +35,8 @@ export interface Port {
   receive(list: FrameList): number;
 
   /**
-   * Sends frames of `list` beginning at `from`, in order.
+   * Sends frames of `list` beginning at `from`, in order; number `i` of the list as message `i` of a MessageVector, or
+   * with `noteSent(i)` behind it: after a crash that tells what was sent.
    * @returns how many were taken; 0 when no more can be taken now (try again later); -errno when the first of them
    *   was refused for good and must be skipped
    */

@@ -20,12 +20,13 @@ import {
   linkIndex,
   MessageVector,
   openPacketSocket,
-  takePacketDrops,
   takesSuperFrames,
   unsentBytes,
   type LinkStatistics,
 } from '../sys/index.js';
+import { Backlog, truesizeBound } from './backlog.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
+import { observedKernel, type KernelEvidence } from './kernel-evidence.js';
 import type { PacketReceiver } from './packet-receiver.js';
 import { ringEntries, type Port, type Unread } from './port.js';
 import { readOut, takenBefore } from './recall.js';
@@ -35,13 +36,13 @@ import { Shadow } from './shadow.js';
 export const WINDOW = 256;
 /** And bytes: room for a window of super-frames of any guest but one with an MTU of tens of thousands. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
-/** Sentinels a guest that reads nothing may have before it. */
-const SENTINEL_RESERVE = 16;
+/** Sentinels and frames of cookies a guest that reads nothing may have before it. */
+const SENTINEL_RESERVE = 128;
 /** Short frames of ours that the shadow has room for beside a full window. */
-const SHORT_RESERVE = 64;
+const SHORT_RESERVE = SENTINEL_RESERVE + 64;
 /** How often the ring is read out while the qdisc still has something for it. */
 const RECALL_ROUNDS = 100;
-/** Room for what a guest sends while we serve others. */
+/** Room for what a guest sends while we serve others; the kernel grants twice as much (socket(7), SO_RCVBUF). */
 const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
 
 export interface TapPortParts {
@@ -52,15 +53,19 @@ export interface TapPortParts {
   readonly memory: FrameMemory;
   readonly receiver: PacketReceiver;
   readonly statistics: LinkStatistics;
+  /** Default: the real one. */
+  readonly kernel?: KernelEvidence;
 }
 
 export class TapPort implements Port {
   readonly kind = 'tap' as const;
-  readonly kernelProof = true;
+  readonly kernelProof: boolean;
   readonly id: PortId;
   readonly receiveFd: number;
   readonly tunFd: number;
   readonly #parts: TapPortParts;
+  readonly #kernel: KernelEvidence;
+  readonly #backlog = new Backlog(2 * SOCKET_BUFFER_BYTES, truesizeBound);
   readonly #index: number;
   readonly #vector = new MessageVector(BURST);
   readonly #shadow = new Shadow(WINDOW + SHORT_RESERVE, WINDOW_BYTES);
@@ -80,12 +85,15 @@ export class TapPort implements Port {
     this.id = parts.id;
     this.tunFd = parts.tunFd;
     this.#index = linkIndex(parts.device);
-    this.#baseFrames = parts.statistics.read(this.#index).rxPackets;
+    this.#kernel = parts.kernel ?? observedKernel(parts.statistics);
+    this.kernelProof = this.#kernel.real;
+    this.#baseFrames = this.#kernel.counters(this.#index).rxPackets;
     this.receiveFd = openPacketSocket(this.#index, SOCKET_BUFFER_BYTES);
   }
 
   receive(list: FrameList): number {
     const count = this.#parts.receiver.receive(this.receiveFd, list);
+    this.#backlog.note(list);
     this.#received += count;
     return count;
   }
@@ -137,11 +145,12 @@ export class TapPort implements Port {
   }
 
   beginHold(): void {
-    this.#droppedAtHold = this.#parts.statistics.read(this.#index).txDropped;
+    this.#droppedAtHold = this.#kernel.counters(this.#index).txDropped;
     this.#sentinelSent = false;
     // What overran the socket earlier is the network's loss and not the cut's: the device counted it, we never had it.
-    this.#baseFrames += this.#socketDrops + takePacketDrops(this.receiveFd);
+    this.#baseFrames += this.#socketDrops + this.#kernel.packetDrops(this.receiveFd);
     this.#socketDrops = 0;
+    this.#backlog.beginHold(!isReadable(this.receiveFd));
   }
 
   sendSentinel(list: FrameList): boolean {
@@ -154,9 +163,9 @@ export class TapPort implements Port {
   downEvidence(): DownEvidence {
     return {
       sentinelSent: this.#sentinelSent,
-      sendQueueBytes: unsentBytes(this.receiveFd), // before the ring: what leaves the qdisc meanwhile is seen there
-      ringEmpty: this.#ringIsEmpty(),
-      droppedSinceHold: this.#parts.statistics.read(this.#index).txDropped - this.#droppedAtHold,
+      sendQueueBytes: this.#kernel.unsentBytes(this.receiveFd), // before the ring: what leaves the qdisc meanwhile is seen there
+      ringEmpty: this.#kernel.ringEmpty(this.tunFd),
+      droppedSinceHold: this.#kernel.counters(this.#index).txDropped - this.#droppedAtHold,
       cookie: 'unasked',
       recalled: 0,
     };
@@ -186,14 +195,14 @@ export class TapPort implements Port {
   }
 
   upEvidence(): UpEvidence {
-    const deviceFrames = this.#parts.statistics.read(this.#index).rxPackets - this.#baseFrames;
-    this.#socketDrops += takePacketDrops(this.receiveFd);
+    const deviceFrames = this.#kernel.counters(this.#index).rxPackets - this.#baseFrames;
+    this.#socketDrops += this.#kernel.packetDrops(this.receiveFd);
     return {
       deviceFrames,
       receivedFrames: this.#received,
       socketDrops: this.#socketDrops,
       queueEmpty: !isReadable(this.receiveFd),
-      mayHaveOverrun: false,
+      mayHaveOverrun: this.#backlog.mayHaveOverrun,
     };
   }
 

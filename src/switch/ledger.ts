@@ -10,7 +10,8 @@ import type { PortId } from '../frame/types.js';
 
 /**
  * Why a received frame went no further: too short or from a group address; not of the port's VLAN; reserved multicast
- * on a segment that drops it; one of our own sentinels come back; nobody else to send it to.
+ * on a segment that drops it; one of our own
+ * sentinels or cookies come back, or an answer to one; nobody else to send it to.
  */
 export const DISCARD_REASONS = ['malformed', 'vlan', 'reserved', 'swallowed', 'nowhere'] as const;
 export type DiscardReason = (typeof DISCARD_REASONS)[number];

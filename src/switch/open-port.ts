@@ -3,6 +3,7 @@ import { parseMac } from '../frame/ethernet.js';
 import { DevicePort } from '../port/device-port.js';
 import { ExternalPort } from '../port/external-port.js';
 import { PacketReceiver } from '../port/packet-receiver.js';
+import { absentKernel, type KernelEvidence } from '../port/kernel-evidence.js';
 import { TapPort } from '../port/tap-port.js';
 import type { FrameMemory } from '../port/batch.js';
 import {
@@ -23,11 +24,19 @@ const RING_FRAMES = 1000;
 /** The ring of a device port is filled by its machine and emptied by us: room for what it sends while we get no CPU. */
 const DEVICE_RING_FRAMES = 8192;
 
+/**
+ * Set to 1, nothing the kernel shows about a port is looked at, and numbers without meaning stand in its place. For the
+ * tests that `cookie` proves a cut without it.
+ */
+const BLINDFOLD = 'STILLWIRE_WITHOUT_KERNEL_EVIDENCE';
+
 export class PortOpener {
   readonly #memory: FrameMemory;
   readonly #home: string;
   readonly #receiver: PacketReceiver;
   readonly #statistics = new LinkStatistics();
+  readonly #kernel: { readonly kernel?: KernelEvidence } =
+    process.env[BLINDFOLD] === '1' ? { kernel: absentKernel() } : {};
 
   /** @param home path of the namespace the thread is in */
   constructor(memory: FrameMemory, home: string) {
@@ -43,7 +52,7 @@ export class PortOpener {
       setLinkQueueLength(device, RING_FRAMES);
       setLinkUp(device, { arp: false });
       const parts = { id, device, tunFd, memory: this.#memory, receiver: this.#receiver };
-      return new TapPort({ ...parts, statistics: this.#statistics });
+      return new TapPort({ ...parts, statistics: this.#statistics, ...this.#kernel });
     } catch (error) {
       closeFd(tunFd);
       throw error;
@@ -61,7 +70,8 @@ export class PortOpener {
         setLinkUp(device, { arp: true });
         const statistics = new LinkStatistics();
         try {
-          return new DevicePort({ id, device, tunFd, memory: this.#memory, statistics });
+          const parts = { id, device, tunFd, memory: this.#memory, statistics, ...this.#kernel };
+          return new DevicePort({ ...parts, ringFrames: DEVICE_RING_FRAMES });
         } catch (error) {
           statistics.close();
           throw error;

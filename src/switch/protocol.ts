@@ -95,6 +95,8 @@ export type Notice =
       readonly startedAt: number | undefined;
       readonly drainedAt: number;
     }
+  /** What is held would not survive the process: the hold file cannot take it. Once per hold; nothing is lost by it. */
+  | { readonly notice: 'unsafe'; readonly reason: string }
   /** Captured frames. */
   | { readonly notice: 'captured'; readonly frames: CapturedFrame[]; readonly missed: number };
 

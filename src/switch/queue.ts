@@ -45,6 +45,11 @@ export class FrameQueue {
     return this.#frames[this.#head + i]!;
   }
 
+  /** Puts another copy of the same frame in the place of frame `i` from the head. */
+  replace(i: number, frame: HeldFrame): void {
+    this.#frames[this.#head + i] = frame;
+  }
+
   /** Removes the first `count`. */
   shift(count: number): void {
     for (let i = 0; i < count; i++) this.#bytes -= this.at(i).stored.length;

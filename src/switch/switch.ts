@@ -15,16 +15,18 @@
  * The class is single-threaded and synchronous: when hold() has returned, nothing more is sent until release(). That
  * is the guarantee the quiesce stands on. Time comes from outside, in milliseconds.
  */
-import { isMulticast, isReservedMulticast } from '../frame/ethernet.js';
+import { ETHERTYPE, isMulticast, isReservedMulticast } from '../frame/ethernet.js';
 import { encodeSentinel, isSentinel, newNonce } from '../frame/sentinel.js';
 import { MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
 import { BURST, FRAME_OFFSET, FrameList, FrameMemory } from '../port/batch.js';
 import { insertTag } from '../port/packet-receiver.js';
-import type { DownEvidence, PortKind, UpEvidence } from '../port/evidence.js';
+import { hasRing, type DownEvidence, type PortKind, type UpEvidence } from '../port/evidence.js';
 import type { Port } from '../port/port.js';
+import { Cookies } from './cookies.js';
 import * as Row from './counters.js';
 import { DISCARD_REASONS, type DiscardReason, type PortLedger } from './ledger.js';
 import { Egress } from './egress.js';
+import type { HoldStore } from './hold-store.js';
 import { MacTable } from './mac-table.js';
 import type { HeldFrame } from './queue.js';
 import { Recalled } from './recall.js';
@@ -82,11 +84,12 @@ export interface StationOnPort {
   readonly port: PortId;
 }
 
-/** An IPv4 address that answered for itself on a port. */
+/** Who answers a cookie on a port: an IPv4 address heard speaking for itself, or, without one, an echo agent. */
 export interface AddressOnPort {
   readonly port: PortId;
+  /** The tag on the port's side, 0 for none. */
   readonly vlan: number;
-  readonly ip: string;
+  readonly ip?: string;
 }
 
 /** A port whose unread frames are to be taken back; `stops`: the frame its hypervisor has taken will be purged. */
@@ -136,6 +139,7 @@ export class Switch {
   readonly #kept = new Array<HeldFrame | undefined>(BURST);
   #keptCount = 0;
   readonly #wallClock: () => bigint;
+  readonly #cookies = new Cookies();
   #nonces: Uint8Array[] = [];
   #sequence = FIRST_SEQUENCE;
   #oldestSequence = FIRST_SEQUENCE;
@@ -145,10 +149,15 @@ export class Switch {
   /** The fullest hold queue of this hold; see {@link Egress.fullness}. */
   #fullness = 0;
   #now = 0;
+  readonly #store: HoldStore | undefined;
+  /** A hold has begun, and what waited before it is not in the hold file yet. */
+  #toSecure = false;
 
-  constructor(counters: SharedArrayBuffer, wallClock: () => bigint) {
+  /** @param store where frames are kept during a hold; absent: in heap memory. The switch closes it. */
+  constructor(counters: SharedArrayBuffer, wallClock: () => bigint, store?: HoldStore) {
     this.#counters = counters;
     this.#wallClock = wallClock;
+    this.#store = store;
   }
 
   get held(): boolean {
@@ -180,7 +189,9 @@ export class Switch {
     if (segment === undefined) throw new Error(`no segment ${segmentName}`);
     const index = this.#members.length;
     const row = Row.counterRow(this.#counters, index);
-    const member = { index, port, segment, vlan, row, egress: new Egress(port, vlan, row, this.memory) };
+    const egress = new Egress(port, vlan, row, this.memory, this.#store?.log(port.id));
+    const member = { index, port, segment, vlan, row, egress };
+    if (!this.#held) this.#store?.settle();
     this.#members.push(member);
     this.#accounts.push({ id: port.id, row });
     this.#byId.set(port.id, member);
@@ -194,6 +205,7 @@ export class Switch {
     if (member === undefined) return;
     member.egress.abandon();
     member.segment.table.forgetPort(member.index);
+    this.#cookies.forgetPort(member.index);
     member.segment.members.splice(member.segment.members.indexOf(member), 1);
     this.#byId.delete(id);
     this.#recalled.delete(id);
@@ -210,6 +222,7 @@ export class Switch {
     const member = this.#members[index];
     if (member === undefined) return 0;
     this.#now = now;
+    if (this.#toSecure) this.#secure();
     const list = this.#burst;
     const count = member.port.receive(list);
     if (count <= 0) return count;
@@ -245,8 +258,13 @@ export class Switch {
     }
 
     let vlan = member.vlan;
+    const end = start + length;
     const tagged = bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
-    if (isSentinel(bytes, start + (tagged ? 16 : 12), length, this.#nonces)) {
+    const typeAt = start + (tagged ? 16 : 12);
+    if (
+      isSentinel(bytes, typeAt, length, this.#nonces) ||
+      this.#cookies.takes(member.index, bytes, typeAt, end)
+    ) {
       return this.#discard(member, 'swallowed');
     }
     if (vlan === 0) vlan = tagged ? bytes.readUInt16BE(start + 14) & VLAN_ID : 0;
@@ -257,6 +275,10 @@ export class Switch {
     }
 
     segment.table.learn(bytes, start + 6, vlan, member.index, this.#now);
+    if (bytes.readUInt16BE(typeAt) === ETHERTYPE.arp && hasRing(member.port.kind)) {
+      const tag = member.vlan === 0 ? vlan : 0;
+      this.#cookies.learn(member.index, tag, bytes, start + 6, typeAt + 2, end);
+    }
     if (segment.dropReserved && isReservedMulticast(bytes, start)) return this.#discard(member, 'reserved');
     const copies = this.#deliver(member, slot, start, length, vlan);
     if (copies === 0) return this.#discard(member, 'nowhere');
@@ -289,36 +311,62 @@ export class Switch {
     const place = this.memory.receiveIndex(slot);
     const known = this.#kept[place];
     if (known !== undefined) return known;
-    const stored = Buffer.allocUnsafe(VNET_HEADER_BYTES + length);
+    this.#store?.settle();
+    const sequence = this.#sequence + 1 + place;
+    const timeNs = this.#wallClock();
+    const stored = this.#room(sequence, timeNs, from.port.id, VNET_HEADER_BYTES + length);
     bytes.copy(stored, 0, slot, slot + VNET_HEADER_BYTES);
     bytes.copy(stored, VNET_HEADER_BYTES, start, start + length);
-    const sequence = this.#sequence + 1 + place;
-    const frame = { sequence, timeNs: this.#wallClock(), ingress: from.port.id, stored, restored: false };
+    const frame = { sequence, timeNs, ingress: from.port.id, stored, restored: false };
     this.#keptCount++;
     this.#kept[place] = frame;
     return frame;
   }
 
+  /** Memory for a frame to be kept: in the hold file during a hold and its release, if there is one. */
+  #room(sequence: number, timeNs: bigint, ingress: PortId, bytes: number): Buffer {
+    return this.#store?.keep(sequence, timeNs, ingress, bytes) ?? Buffer.allocUnsafe(bytes);
+  }
+
+  /** Moves what waited before the hold into the hold file, before anything else is put there. */
+  #secure(): void {
+    this.#toSecure = false;
+    const moved = new Map<HeldFrame, HeldFrame>();
+    for (const { egress } of this.#byId.values()) egress.secure(moved);
+  }
+
+  /** Why frames held now would not survive the process; told once per hold. */
+  takeFault(): string | undefined {
+    return this.#store?.takeFault();
+  }
+
   /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
   serve(now: number): number | undefined {
+    if (this.#toSecure) this.#secure();
     if (this.#held) return undefined;
-    let next: number | undefined;
+    let next = this.#store?.collect();
+    let releasing = false;
     for (const member of this.#members) {
       if (member === undefined) continue;
       member.egress.serve(now);
       member.egress.measure(now);
+      releasing ||= member.egress.pace.active;
       const wanted = member.egress.wantsIn(now);
       if (wanted !== undefined) next = Math.min(next ?? wanted, wanted);
     }
+    if (!releasing) this.#store?.end();
     return next;
   }
 
   /** Stops all delivery. When this returns, no frame is sent before {@link release}. */
   hold(): void {
     for (const { port } of this.#byId.values()) port.beginHold(); // may throw; then there is no hold
+    this.#cookies.beginHold();
     this.#held = true;
     this.#fullness = 0;
     this.#recalled.clear();
+    this.#store?.begin();
+    this.#toSecure = this.#store !== undefined;
   }
 
   /** Puts the sentinels behind the last frame sent on each port that needs them. */
@@ -348,6 +396,30 @@ export class Switch {
     }
   }
 
+  /** Puts a cookie behind the last frame sent on each of these ports (absent: on all) where frames can lie. */
+  sendCookies(nonce: Uint8Array, ports?: readonly PortId[]): void {
+    this.#cookies.recognise([nonce]);
+    for (const member of this.#byId.values()) {
+      const { id, kind } = member.port;
+      if (!hasRing(kind) || ports?.includes(id) === false) continue;
+      this.#cookies.ask(member.index, nonce);
+      this.#sendCookie(member);
+    }
+  }
+
+  #sendCookie({ index, egress }: Member): void {
+    this.#cookies.send(index, (frame) => egress.sendCookie(frame));
+  }
+
+  /** Swallows cookies with these nonces and what answers them from now on; and knows who answers. */
+  recogniseCookies(nonces: readonly Uint8Array[], addresses: readonly AddressOnPort[]): void {
+    this.#cookies.recognise(nonces);
+    for (const { port, ...answerer } of addresses) {
+      const member = this.#byId.get(port);
+      if (member !== undefined) this.#cookies.addresses.restore({ ...answerer, port: member.index });
+    }
+  }
+
   #newNonce(): Uint8Array {
     const nonce = newNonce();
     this.recognise([nonce]);
@@ -367,7 +439,9 @@ export class Switch {
   /** Whether a frame at `start` is one of our own, that no guest has sent. */
   #isMarker(bytes: Buffer, start: number): boolean {
     const tagged = bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
-    return isSentinel(bytes, start + (tagged ? 16 : 12), bytes.length - start, this.#nonces);
+    const typeAt = start + (tagged ? 16 : 12);
+    if (isSentinel(bytes, typeAt, bytes.length - start, this.#nonces)) return true;
+    return this.#cookies.isMarker(bytes, typeAt, bytes.length);
   }
 
   /** Swallows sentinels with these nonces from now on. */
@@ -377,6 +451,7 @@ export class Switch {
 
   /** Receives on every port until nothing waits (bounded: a guest still running could go on for ever). */
   sweep(now: number): void {
+    this.#cookies.endSending();
     for (const { index } of this.#byId.values()) {
       for (let rounds = 0; rounds < 10_000 && !this.overflowed && this.receive(index, now) > 0; rounds++);
     }
@@ -384,13 +459,18 @@ export class Switch {
 
   /** What can be observed at every port now. */
   evidence(): RawEvidence[] {
-    return [...this.#byId.values()].map(({ port }) => ({
-      port: port.id,
-      kind: port.kind,
-      kernelProof: port.kernelProof,
-      down: { ...port.downEvidence(), recalled: this.#recalled.get(port.id)?.count ?? 0 },
-      up: port.upEvidence(),
-    }));
+    return [...this.#byId.values()].map((member) => {
+      const { port, index } = member;
+      this.#sendCookie(member); // what the port had no room for
+      const recalled = this.#recalled.get(port.id)?.count ?? 0;
+      return {
+        port: port.id,
+        kind: port.kind,
+        kernelProof: port.kernelProof,
+        down: { ...port.downEvidence(), cookie: this.#cookies.state(index), recalled },
+        up: port.upEvidence(),
+      };
+    });
   }
 
   /** Pins the in-flight set: what lies in the queues now, in order of arrival. */
@@ -406,29 +486,43 @@ export class Switch {
     }
     const frames = [...destinations].map(([frame, ports]) => ({ frame, destinations: ports }));
     frames.sort((a, b) => a.frame.sequence - b.frame.sequence);
+    this.#store?.pin(destinations.keys());
     return {
       frames,
       ledger: this.ledger(),
       stations: this.stations(now),
       nonces: this.#nonces,
-      cookies: [],
-      addresses: [],
+      cookies: this.#cookies.nonces,
+      addresses: this.#cookies.addresses
+        .answerers()
+        .map((answerer) => ({ ...answerer, port: this.#members[answerer.port]!.port.id })),
     };
+  }
+
+  /** Lets the frames of a mark go. */
+  unpin(mark: Mark): void {
+    this.#store?.unpin(mark.frames.map(({ frame }) => frame));
   }
 
   /** Puts saved frames into the queues of their destinations, in order, while held. Unknown destinations are ignored. */
   restore(frames: readonly InflightFrame[]): void {
+    if (this.#toSecure) this.#secure();
     for (const { timeNs, ingress, vnet, bytes, destinations } of frames) {
-      const stored = Buffer.concat([vnet, bytes]);
-      const frame = { sequence: ++this.#sequence, timeNs, ingress, stored, restored: true };
+      const sequence = ++this.#sequence;
+      const stored = this.#room(sequence, timeNs, ingress, vnet.length + bytes.length);
+      stored.set(vnet, 0);
+      stored.set(bytes, vnet.length);
+      const frame = { sequence, timeNs, ingress, stored, restored: true };
       for (const id of destinations) this.#byId.get(id)?.egress.enqueue(frame, this.#held);
     }
+    this.#store?.settle();
   }
 
   /** Resumes delivery: what was held first, paced. */
   release(now: number): void {
     for (const recalled of this.#recalled.values()) recalled.beforeRelease();
     this.#recalled.clear();
+    this.#store?.settle();
     this.#held = false;
     this.#fullness = 0;
     for (const { egress } of this.#byId.values()) egress.beginRelease(now);
@@ -475,5 +569,6 @@ export class Switch {
 
   close(): void {
     for (const id of [...this.#byId.keys()]) this.removePort(id);
+    this.#store?.close();
   }
 }

@@ -12,6 +12,7 @@ import { enterNamespace, monotonicMs, silenceNamespace, wallNs } from '../sys/in
 import { Capture } from './capture.js';
 import type { Engine } from './engine.js';
 import { EpollEngine } from './epoll-engine.js';
+import { HoldStore } from './hold-store.js';
 import { PortOpener } from './open-port.js';
 import type { CommandName, Commands, Message, Request } from './protocol.js';
 import { Switch, type Mark } from './switch.js';
@@ -24,6 +25,8 @@ export interface ThreadData {
   readonly counters: SharedArrayBuffer;
   /** Path of the namespace to live in. */
   readonly namespace: string;
+  /** Path of a file that keeps what is held from then on when the process is killed; absent: heap memory does. */
+  readonly holdFile?: string;
 }
 
 type Handlers = { [C in CommandName]: (ask: Commands[C]['ask']) => Commands[C]['answer'] };
@@ -48,9 +51,20 @@ class SwitchThread {
     this.#data = data;
     enterNamespace(data.namespace);
     silenceNamespace();
-    this.#switch = new Switch(data.counters, wallNs);
+    this.#switch = new Switch(data.counters, wallNs, this.#openStore());
     this.#engine = new EpollEngine(this.#switch, data.controlFd, () => this.#execute());
     this.#opener = new PortOpener(this.#switch.memory, data.namespace);
+  }
+
+  /** A hold file that cannot be made is no reason to have no network. */
+  #openStore(): HoldStore | undefined {
+    if (this.#data.holdFile === undefined) return undefined;
+    try {
+      return new HoldStore(this.#data.holdFile);
+    } catch (error) {
+      this.#post({ notice: 'unsafe', reason: StillwireError.from(error).message });
+      return undefined;
+    }
   }
 
   async run(): Promise<void> {
@@ -91,6 +105,8 @@ class SwitchThread {
       this.#overflowTold = this.#epoch;
       this.#post({ notice: 'overflow', epoch: this.#epoch });
     }
+    const reason = this.#switch.takeFault();
+    if (reason !== undefined) this.#post({ notice: 'unsafe', reason });
     if (this.#switch.flooded) {
       this.#switch.release(monotonicMs());
       this.#watchAll();
@@ -170,8 +186,9 @@ class SwitchThread {
       this.#switch.sendSentinels(nonce);
       return undefined;
     },
-    cookies: ({ epoch }) => {
-      this.#fence(epoch); // TODO cookie
+    cookies: ({ epoch, nonce, ports }) => {
+      this.#fence(epoch);
+      this.#switch.sendCookies(nonce, ports);
       return undefined;
     },
     recall: ({ epoch, ports }) => {
@@ -207,7 +224,9 @@ class SwitchThread {
         bytes: Uint8Array.from(frame.stored.subarray(VNET_HEADER_BYTES)),
       })),
     unpin: ({ mark }) => {
+      const pinned = this.#marks.get(mark);
       this.#marks.delete(mark);
+      if (pinned !== undefined) this.#switch.unpin(pinned);
       return undefined;
     },
     release: ({ epoch }) => {
@@ -218,9 +237,10 @@ class SwitchThread {
       this.#reportRelease = true;
       return { at };
     },
-    restore: ({ epoch, frames, stations, nonces }) => {
+    restore: ({ epoch, frames, stations, nonces, cookies, addresses }) => {
       this.#fence(epoch);
       this.#switch.recognise(nonces);
+      this.#switch.recogniseCookies(cookies, addresses);
       this.#switch.learnStations(stations, monotonicMs());
       this.#switch.restore(frames);
       this.#watchAll();

@@ -4,6 +4,7 @@ import { VNET_HEADER_BYTES } from '../../src/frame/types.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from '../../src/port/batch.js';
 import type { DownEvidence, PortKind, UpEvidence } from '../../src/port/evidence.js';
 import { NOTHING_UNREAD, type Port, type Unread } from '../../src/port/port.js';
+import { noteSent } from '../../src/sys/index.js';
 
 export interface Wire {
   readonly vnet: Buffer;
@@ -21,10 +22,14 @@ export class FakePort implements Port {
   readonly delivered: Wire[] = [];
   /** Most frames the ring takes. */
   window = Number.POSITIVE_INFINITY;
+  /** Sentinels and frames of cookies it still takes. */
+  sentinelRoom = Number.POSITIVE_INFINITY;
   /** Most frames one call of send() takes: a slow port. */
   perSend = Number.POSITIVE_INFINITY;
   /** Errno for a frame that is refused for good, 0 for one that is taken. */
   refuses: (bytes: Buffer) => number = () => 0;
+  /** Called in the middle of a burst, behind each frame sent. */
+  onSent: () => void = () => undefined;
   /** The most frames that ever lay unread. */
   peak = 0;
   holds = 0;
@@ -121,6 +126,8 @@ export class FakePort implements Port {
       const errno = this.refuses(wire.bytes);
       if (errno !== 0) return i > from ? i - from : -errno;
       this.#put(wire);
+      noteSent(i);
+      this.onSent();
     }
     return Math.max(0, end - from);
   }
@@ -131,7 +138,8 @@ export class FakePort implements Port {
   }
 
   sendSentinel(list: FrameList): boolean {
-    if (this.kind !== 'tap') return false;
+    if (this.kind !== 'tap' || this.sentinelRoom === 0) return false;
+    this.sentinelRoom--;
     this.#put(this.#copy(list, 0));
     this.#sentinelSent = true;
     return true;
