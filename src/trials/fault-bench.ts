@@ -116,7 +116,7 @@ export class FaultBench {
       CLI,
       ...args,
       '--json',
-      ...(args[0] === 'up' && args.length > 1 ? [] : ['-n', this.network]),
+      ...(args[1]?.startsWith('/') === true ? [] : ['-n', this.network]),
     ];
     let settle: (outcome: Outcome) => void = () => undefined;
     const ended = new Promise<Outcome>((resolve) => (settle = resolve));
