@@ -64,7 +64,7 @@ const guestsWithoutIpv4 = (): Record<string, TestGuest> =>
       {
         segments: ['lan'],
         parameters: [`sw.if=eth0,fd01::${n}/64`, 'sw.agent=1'],
-        peers: { [`g${3 - n}`]: `/fd01::${3 - n}` },
+        peers: { [`g${3 - n}`]: `fd01::${3 - n}` },
       },
     ]),
   );
