@@ -77,6 +77,9 @@ test('by echo agents, where there is no IPv4: the same', async () => {
   await isProvenByAnswers(await lab.killAndRestart('k1', { method: 'cookie' }));
   await isProvenByAnswers(await lab.checkpoint('c2', { method: 'cookie' })); // who was there is in the image
   await delay(500);
-  const tally = await lab.finish();
-  expect(tally, JSON.stringify(tally)).toSatisfy(isFaultless);
+  const { udp, tcp, faults } = await lab.finish(); // which asks for IPv4 too
+  expect(udp).toMatchObject({ lost: 0, duplicated: 0, reordered: 0 });
+  expect(tcp.realRetransmits).toBe(0);
+  expect(faults.filter((fault) => !fault.endsWith('IPv4: no report'))).toEqual([]);
+  expect(Math.min(udp.sent, tcp.bytes)).toBeGreaterThan(0);
 });
