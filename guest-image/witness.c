@@ -3,7 +3,9 @@
 
      witness &              says `WITNESS ready`
      killall -USR1 witness  says `WITNESS 0-41 43 42 42`: their sequence numbers as they came, rising by one from a to b
-                            as `a-b`; `WITNESS none` */
+                            as `a-b`; `WITNESS none`
+
+   Each on a line of its own, behind whatever prompt the shell has left. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,7 +30,7 @@ static void ask(int signal) { asked = signal; }
 
 static void tell(void) {
   asked = 0;
-  printf("WITNESS%s", count == 0 ? " none" : "");
+  printf("\nWITNESS%s", count == 0 ? " none" : "");
   for (size_t from = 0, to; from < count; from = to + 1) {
     for (to = from; to + 1 < count && came[to + 1] == came[to] + 1; to++) {}
     printf(to == from ? " %u" : " %u-%u", came[from], came[to]);
@@ -47,7 +49,7 @@ int main(void) {
   }
   const struct sigaction on_ask = {.sa_handler = ask}; /* no SA_RESTART: it ends the wait */
   sigaction(SIGUSR1, &on_ask, NULL);
-  printf("WITNESS ready\n");
+  printf("\nWITNESS ready\n");
   fflush(stdout);
   for (;;) {
     uint8_t frame[2048];
