@@ -93,6 +93,7 @@ chmod 755 "$tree/init"
 
 gcc -std=gnu11 -O2 -Wall -static -s -o "$tree/bin/traffic" "$root"/guest-image/traffic/*.c
 gcc -std=gnu11 -O2 -Wall -static -s -o "$tree/bin/echo-agent" "$root/examples/echo-agent/agent.c"
+gcc -std=gnu11 -O2 -Wall -static -s -o "$tree/bin/witness" "$root/guest-image/witness.c"
 "$root/test/platform/build.sh" "$tree/platform"
 
 # Modules, with all that they depend on. Newer Debian compresses them.

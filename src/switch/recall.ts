@@ -25,8 +25,6 @@ export class Recalled {
   readonly #stops: boolean;
   /** A copy of the frame the hypervisor had taken stands at the head of the queue. */
   #copied: boolean;
-  /** The original is known to be gone. */
-  #purged = false;
 
   /** Puts `frames` to the head of the port's queue. @param copied the first of them is the hypervisor's */
   constructor(
@@ -44,15 +42,12 @@ export class Recalled {
 
   /** Everything is stopped, and about to be marked. */
   beforeMark(): void {
-    if (!this.#copied) return;
-    const read = this.#port.readSinceRecall();
-    if (read > 1) this.#withdraw();
-    else if (read === 1) this.#purged = this.#stops;
+    if (this.#copied && this.#port.readSinceRecall() > 1) this.#withdraw();
   }
 
   /** Everything runs again, and is about to get what was held. */
   beforeRelease(): void {
-    if (!this.#copied || this.#purged) return;
+    if (!this.#copied) return;
     if (!this.#stops || this.#hasReadNothing()) this.#withdraw();
   }
 
