@@ -46,6 +46,7 @@ class SwitchThread {
   #reportRelease = false;
   #capture: Capture | undefined;
   #closed = false;
+  #storeFault: string | undefined;
 
   constructor(data: ThreadData) {
     this.#data = data;
@@ -62,7 +63,7 @@ class SwitchThread {
     try {
       return new HoldStore(this.#data.holdFile);
     } catch (error) {
-      this.#post({ notice: 'unsafe', reason: StillwireError.from(error).message });
+      this.#storeFault = StillwireError.from(error).message;
       return undefined;
     }
   }
@@ -105,7 +106,8 @@ class SwitchThread {
       this.#overflowTold = this.#epoch;
       this.#post({ notice: 'overflow', epoch: this.#epoch });
     }
-    const reason = this.#switch.takeFault();
+    const reason = this.#storeFault ?? this.#switch.takeFault();
+    this.#storeFault = undefined;
     if (reason !== undefined) this.#post({ notice: 'unsafe', reason });
     if (this.#switch.flooded) {
       this.#switch.release(monotonicMs());
