@@ -47,6 +47,7 @@ class SwitchThread {
   #capture: Capture | undefined;
   #closed = false;
   #leaving = false;
+  #storeFault: string | undefined;
 
   constructor(data: ThreadData) {
     this.#data = data;
@@ -63,7 +64,7 @@ class SwitchThread {
     try {
       return new HoldStore(this.#data.holdFile);
     } catch (error) {
-      this.#post({ notice: 'unsafe', reason: StillwireError.from(error).message });
+      this.#storeFault = StillwireError.from(error).message;
       return undefined;
     }
   }
@@ -107,7 +108,8 @@ class SwitchThread {
       this.#overflowTold = this.#epoch;
       this.#post({ notice: 'overflow', epoch: this.#epoch });
     }
-    const reason = this.#switch.takeFault();
+    const reason = this.#storeFault ?? this.#switch.takeFault();
+    this.#storeFault = undefined;
     if (reason !== undefined) this.#post({ notice: 'unsafe', reason });
     if (this.#switch.flooded) {
       this.#switch.release(monotonicMs());
