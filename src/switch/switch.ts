@@ -64,7 +64,7 @@ const STATIONS_SAVED = 16_384;
  * Bounds of all hold queues together; more ends the hold as one full queue does. A frame for many counts once. An image
  * takes at least as much (image/inflight.ts).
  */
-export const HOLD_FRAMES_IN_ALL = 500_000;
+export const HOLD_FRAMES_IN_ALL = 262_144;
 export const HOLD_BYTES_IN_ALL = 768 * 1024 * 1024;
 
 export interface SegmentSettings {
