@@ -70,4 +70,6 @@ export const EINTR = 4;
 export const EBADFD = 77;
 export const ENOBUFS = 105;
 export const EMSGSIZE = 90;
+export const EADDRINUSE = 98;
 export const ENETDOWN = 100;
+export const ECONNREFUSED = 111;
