@@ -115,7 +115,8 @@ export class DgramPort implements Port {
     const arrived = this.#arrived;
     this.#received += count;
     arrived.frames += count;
-    if (arrived.frames >= room.frames || arrived.bytes >= room.bytes) arrived.tooMany = this.#mayHaveOverrun = true;
+    if (arrived.frames >= room.frames || arrived.bytes >= room.bytes)
+      arrived.tooMany = this.#mayHaveOverrun = true;
     if (!empty) return;
     if (arrived.frames > 0 && !arrived.tooMany) this.#mayHaveOverrun = false;
     arrived.frames = arrived.bytes = 0;

@@ -9,6 +9,7 @@
  *     for each frame: checked → its VLAN → its station learned → its destinations decided, once and for all
  *       destination free:           added to that port's present burst, no copy
  *       held, or frames before it:  copied once, put into the queue of each such destination
+ *       takes plain frames only:    made plain once (segments, checksums); each of these is a frame of its own there
  *     every port's present burst is sent; what a port does not take now is copied to its queue
  *   serve(): queues go on as far as their ports take frames
  *
@@ -16,6 +17,7 @@
  * is the guarantee the quiesce stands on. Time comes from outside, in milliseconds.
  */
 import { isMulticast, isReservedMulticast } from '../frame/ethernet.js';
+import { isPlain } from '../frame/segment.js';
 import { encodeSentinel, isSentinel } from '../frame/sentinel.js';
 import { MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
 import { BURST, FrameList, FrameMemory } from '../port/batch.js';
@@ -26,6 +28,7 @@ import * as Row from './counters.js';
 import { DISCARD_REASONS, type DiscardReason, type PortLedger } from './ledger.js';
 import { Egress } from './egress.js';
 import { MacTable } from './mac-table.js';
+import { PlainCopies } from './plain-copies.js';
 import type { HeldFrame } from './queue.js';
 
 const ETHERNET_HEADER_BYTES = 14;
@@ -116,6 +119,7 @@ export class Switch {
   /** Copies made of frames of the present burst, by place: one copy, in however many queues it lies. */
   readonly #kept = new Array<HeldFrame | undefined>(BURST);
   #keptCount = 0;
+  readonly #plain = new PlainCopies(this.memory);
   readonly #wallClock: () => bigint;
   #nonces: Uint8Array[] = [];
   #sequence = 0;
@@ -190,7 +194,10 @@ export class Switch {
     const list = this.#burst;
     const count = member.port.receive(list);
     if (count <= 0) return count;
-    for (let i = 0; i < count; i++) this.#accept(member, list.slot[i]!, list.start[i]!, list.length[i]!);
+    for (let i = 0; i < count; i++) {
+      this.#plain.reach(i);
+      this.#accept(member, list.slot[i]!, list.start[i]!, list.length[i]!);
+    }
     for (const other of member.segment.members) {
       if (other.egress.pending.count > 0) {
         other.egress.flush((slot, start, length) => this.#keep(member, slot, start, length));
@@ -198,7 +205,7 @@ export class Switch {
     }
     if (this.#keptCount > 0) this.#kept.fill(undefined);
     this.#keptCount = 0;
-    this.#sequence += count;
+    this.#sequence += count + this.#plain.end();
     return count;
   }
 
@@ -250,6 +257,10 @@ export class Switch {
     let copies = 0;
     for (const to of known >= 0 ? [this.#members[known]!] : members) {
       if (to === from || (to.vlan !== 0 && to.vlan !== vlan)) continue;
+      if (to.port.plain === true && !isPlain(bytes, slot)) {
+        copies += this.#deliverPlain(from, to, slot, start, length);
+        continue;
+      }
       copies++;
       if (!this.#held && to.egress.direct) to.egress.addDirect(slot, start, length);
       else {
@@ -258,6 +269,29 @@ export class Switch {
       }
     }
     return copies;
+  }
+
+  /** Its place among all arrivals. */
+  #sequenceAt(place: number): number {
+    return this.#sequence + 1 + place + this.#plain.before(place);
+  }
+
+  /** Hands a frame to a port that does not take it as it is; how many copies that makes. */
+  #deliverPlain(from: Member, { egress }: Member, ...frame: [number, number, number]): number {
+    const place = this.memory.receiveIndex(frame[0]);
+    const before = this.#sequenceAt(place) + 1;
+    const timeNs = this.#wallClock();
+    const frames = this.#plain.of(place, frame, (stored, i) => {
+      return { sequence: before + i, timeNs, ingress: from.port.id, stored, restored: false };
+    });
+    if (frames.length === 0) {
+      egress.refuse('offload');
+      return 1;
+    }
+    egress.flush((...earlier) => this.#keep(from, ...earlier)); // what came before it goes before it
+    for (const each of frames) egress.enqueue(each, this.#held);
+    if (this.#held) this.#fullness = Math.max(this.#fullness, egress.fullness);
+    return frames.length;
   }
 
   /** Copies a frame out of the arena into memory of its own, once. Its sequence is its place among all arrivals. */
@@ -269,7 +303,7 @@ export class Switch {
     const stored = Buffer.allocUnsafe(VNET_HEADER_BYTES + length);
     bytes.copy(stored, 0, slot, slot + VNET_HEADER_BYTES);
     bytes.copy(stored, VNET_HEADER_BYTES, start, start + length);
-    const sequence = this.#sequence + 1 + place;
+    const sequence = this.#sequenceAt(place);
     const frame = { sequence, timeNs: this.#wallClock(), ingress: from.port.id, stored, restored: false };
     this.#keptCount++;
     this.#kept[place] = frame;

@@ -71,7 +71,9 @@ export function bindDatagram(path: string): number {
     if (cBind(fd, address, address.length) === 0) return fd;
     const code = errno();
     if (code !== EADDRINUSE) throw systemError(code, 'bind', path);
-    throw new StillwireError('DEVICE_EXISTS', `${path} is there already, and in use or not a socket`, { path });
+    throw new StillwireError('DEVICE_EXISTS', `${path} is there already, and in use or not a socket`, {
+      path,
+    });
   } catch (error) {
     closeFd(fd);
     throw error;
