@@ -31,7 +31,7 @@ export const healthSchema = z.object({
 
 export const statusSchema = z.object({
   network: z.string(),
-  namespace: z.string(),
+  namespace: z.string().exactOptional(),
   engine: z.string(),
   held: z.boolean(),
   guests: z.array(

@@ -14,7 +14,7 @@ export interface QemuFacts {
   readonly name: string;
   /** Path of the QMP socket QEMU makes. */
   readonly qmpSocket: string;
-  /** The TAPs' descriptors in QEMU's process, in the order of the NICs. */
+  /** The descriptors of TAPs, or of ends of datagram pairs, in QEMU's process, in the order of the NICs. */
   readonly tapFds: readonly number[];
   /** Resolved machine type in place of the definition's, whose properties stay. */
   readonly machine?: string;
@@ -59,7 +59,11 @@ function nicArguments(nic: NicDefinition, index: number, fd: number): string[] {
   // Models on a bus that is not PCI (virtio-net-device) have neither a ROM nor an address.
   if (!nic.model.endsWith('-device')) device.push('romfile=', `addr=0x${NIC_SLOTS[index]!.toString(16)}`);
   if (nic.mtu !== 1500 && nic.model.startsWith('virtio-net')) device.push(`host_mtu=${nic.mtu}`);
-  return ['-netdev', `tap,id=${id},fd=${fd},vhost=off`, '-device', device.join(',')];
+  const netdev =
+    nic.transport === 'dgram'
+      ? `dgram,id=${id},local.type=fd,local.str=${fd}`
+      : `tap,id=${id},fd=${fd},vhost=off`;
+  return ['-netdev', netdev, '-device', device.join(',')];
 }
 
 function consoleArguments({ console, consoleLog }: GuestDefinition): string[] {

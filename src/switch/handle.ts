@@ -29,8 +29,8 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   #closing = false;
   #onReady: Answer | undefined;
 
-  /** Starts a switch that lives in the namespace at `path`; resolves when it has entered it. */
-  static async start(path: string): Promise<SwitchHandle> {
+  /** Starts a switch that lives in the namespace at `path`, if any; resolves when it has entered it. */
+  static async start(path?: string): Promise<SwitchHandle> {
     const handle = new SwitchHandle(path);
     try {
       await new Promise((resolve, reject) => {
@@ -43,7 +43,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
     }
   }
 
-  private constructor(namespace: string) {
+  private constructor(namespace: string | undefined) {
     super();
     const { port1, port2 } = new MessageChannel();
     this.counters = counterMemory();
@@ -53,7 +53,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
       control: port2,
       controlFd: this.#controlFd,
       counters: this.counters,
-      namespace,
+      ...(namespace === undefined ? {} : { namespace }),
     };
     const entry = new URL('./thread.js', import.meta.url);
     this.#worker = new Worker(entry, { workerData: data, transferList: [port2] });

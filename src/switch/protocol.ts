@@ -28,6 +28,14 @@ export interface Commands {
   addTap: { ask: PortSpec; answer: { tunFd: number } };
   /** Creates a TAP whose netdev lies in another namespace (a path; absent: the process's own). */
   addDevice: { ask: PortSpec & { netns?: string; mac?: string }; answer: undefined };
+  /**
+   * Opens a datagram port: one end of a new pair, whose other end is the answer, to be inherited by the hypervisor; or,
+   * with `at`, a socket bound to `path` that sends to `peer`.
+   */
+  addDgram: {
+    ask: Omit<PortSpec, 'device'> & { at?: { path: string; peer: string } };
+    answer: { otherEnd?: number };
+  };
   /** Opens a device that is already in the switch's namespace. */
   addExternal: { ask: PortSpec; answer: undefined };
   removePort: { ask: { id: PortId }; answer: undefined };

@@ -65,6 +65,7 @@ export function systemError(code: number, call: string, about = ''): StillwireEr
   });
 }
 
+export const EPERM = 1;
 export const EAGAIN = 11;
 export const EINTR = 4;
 export const EBADFD = 77;
