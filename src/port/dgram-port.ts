@@ -76,6 +76,8 @@ export class DgramPort implements Port {
   #unread = { frames: 0, bytes: 0 };
   #sentinelsUnread = 0;
   #sentinelSent = false;
+  /** The sentinel was refused: by path, no socket is there, or none that listens to us. */
+  #nobodyThere = false;
 
   constructor(parts: DgramPortParts) {
     this.#parts = parts;
@@ -174,19 +176,21 @@ export class DgramPort implements Port {
   }
 
   beginHold(): void {
-    this.#sentinelSent = false;
+    this.#sentinelSent = this.#nobodyThere = false;
   }
 
   sendSentinel(list: FrameList): boolean {
     const room = this.#sentinelsUnread < SENTINEL_RESERVE || this.#allRead();
-    this.#sentinelSent = room && this.#transmit(list, 0, 1) === 1;
-    if (this.#sentinelSent) this.#sentinelsUnread++;
+    const sent = room ? this.#transmit(list, 0, 1) : 0;
+    if (sent === 1) this.#sentinelsUnread++;
+    this.#nobodyThere = sent < 0;
+    this.#sentinelSent = sent === 1;
     return this.#sentinelSent;
   }
 
   downEvidence(): DownEvidence {
     return {
-      sentinelSent: this.#sentinelSent,
+      sentinelSent: this.#sentinelSent || this.#nobodyThere, // there is no one who could leave anything unread
       ringEmpty: this.#allRead(),
       sendQueueBytes: 0, // no qdisc on the way: what is sent lies before the reader
       droppedSinceHold: 0, // a datagram socket drops nothing

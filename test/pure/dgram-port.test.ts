@@ -121,6 +121,10 @@ describe('by path', () => {
     closeFd(fd);
     stage(1);
     expect(port.send(list, 0)).toBeLessThan(0);
+    expect(port.sendSentinel(list)).toBe(false);
+    expect(port.downEvidence()).toMatchObject({ sentinelSent: true, ringEmpty: true });
+    port.beginHold();
+    expect(port.downEvidence().sentinelSent).toBe(false);
     const again = new FarSide(bindDatagram(join(directory, 'theirs')), ours);
     stage(2);
     expect(port.send(list, 0)).toBe(1);
