@@ -21,7 +21,8 @@ export const up = defineCommand<UpFlags>({
   group: 'network',
   summary: 'create the TAPs, start the guests, bridge them',
   description: `Creates what the network file describes (default ./${DEFAULT_FILE}) and runs it in the foreground: ^C takes
-it down. What is wrong in the file is told with line and column before anything is created.`,
+it down. What is wrong in the file is told with line and column before anything is created. Needs root, unless the file
+says \`transport: dgram\` and has no external or device ports.`,
   options: [
     option('--detach', 'return when the network is up; `stillwire down` ends it'),
     option('--dry-run', 'only tell what would be created'),
