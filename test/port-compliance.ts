@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { encodeSentinel, newNonce } from '../src/frame/sentinel.js';
 import { VNET_HEADER_BYTES } from '../src/frame/types.js';
 import { BURST, FRAME_OFFSET, FrameList, type FrameMemory } from '../src/port/batch.js';
+import { hasRing } from '../src/port/evidence.js';
 import type { Port } from '../src/port/port.js';
 import { judge } from '../src/quiesce/index.js';
 import { frame, numberOf, tagOf } from './pure/frames.js';
@@ -113,13 +114,12 @@ export function portCompliance(name: string, open: () => PortSubject): void {
 
     test('proves the way down when all has been read, and does not before', async () => {
       const { port } = subject;
-      const hasRing = port.kind === 'tap' || port.kind === 'dgram';
       port.beginHold();
       stage([frame(1)]);
       expect(port.send(list, 0)).toBe(1);
       const nonce = newNonce();
       stage([encodeSentinel(nonce)]);
-      expect(port.sendSentinel(list)).toBe(hasRing);
+      expect(port.sendSentinel(list)).toBe(hasRing(port.kind));
       const verdict = () =>
         judge({
           port: port.id,
@@ -128,13 +128,13 @@ export function portCompliance(name: string, open: () => PortSubject): void {
           down: port.downEvidence(),
           up: port.upEvidence(),
         });
-      if (hasRing) {
+      if (hasRing(port.kind)) {
         await new Promise((resolve) => setTimeout(resolve, 20));
         expect(verdict().proven).toBe(false);
       }
-      const read = await readAll(hasRing ? 2 : 1);
+      const read = await readAll(hasRing(port.kind) ? 2 : 1);
       expect(numberOf(read[0]!)).toBe(1);
-      if (hasRing) expect(read[1]).toEqual(encodeSentinel(nonce));
+      if (hasRing(port.kind)) expect(read[1]).toEqual(encodeSentinel(nonce));
       expect(verdict()).toEqual({ port: port.id, proven: true });
       port.beginHold();
       expect(port.downEvidence().sentinelSent).toBe(false); // a new hold needs a sentinel of its own

@@ -16,7 +16,17 @@ import type { CheckpointBody, HoldBody, HoldGrant, ReleaseReport } from './wire.
 /** The part of a hold that is used here. */
 export type HeldNetwork = Pick<
   Hold,
-  'token' | 'state' | 'signal' | 'method' | 'heldAt' | 'unready' | 'inImage' | 'renew' | 'mark' | 'release'
+  | 'token'
+  | 'state'
+  | 'signal'
+  | 'method'
+  | 'heldAt'
+  | 'unready'
+  | 'inImage'
+  | 'forgetImage'
+  | 'renew'
+  | 'mark'
+  | 'release'
 >;
 
 /** The part of a live network that is used here. */
@@ -155,9 +165,11 @@ export class Control {
   /** @throws StillwireError HOLD_UNKNOWN, HOLD_EXPIRED, NAME_INVALID, CHECKPOINT_EXISTS, NOT_QUIET, COMMIT_FAILED */
   async mark(token: string, name: string): Promise<ImageReport> {
     const hold = this.#held(token);
-    const image = await this.#parts.saveMark(await hold.mark(), {
-      name,
-      directory: this.#parts.checkpoints,
+    const mark = await hold.mark();
+    const place = { name, directory: this.#parts.checkpoints };
+    const image = await this.#parts.saveMark(mark, place).catch((error: unknown) => {
+      hold.forgetImage();
+      throw error;
     });
     if (hold.state === 'held') return image;
     // Machines may have run on before the image was whole: nobody must find it.

@@ -13,32 +13,37 @@
  *
  * Way up. A datagram socket drops nothing. But a sender that meets a full queue (its send buffer used up, or, by path,
  * more frames than max_dgram_qlen) is told so, and then QEMU keeps the frame in its own queue and loses it at its stop.
- * The kernel has no count of that. So we keep one that bounds it from above: all that was received since our queue was
- * last seen empty. While that is less than what the queue has room for, it cannot have been full meanwhile. If it may
- * have been, the doubt lasts until our queue has been seen empty twice more, with an arrival and no new doubt between:
- * that arrival was sent into a queue with room, and QEMU, having kept a frame back, sends that one first and all others
- * behind it in the same turn (qemu_net_queue_flush), before it could stop.
+ * The kernel has no count of that; arrivals.ts bounds it from above.
  */
 import type { PortId } from '../frame/types.js';
 import { MAX_FRAME_BYTES, MIN_FRAME_BYTES, VNET_HEADER_BYTES } from '../frame/types.js';
 import {
   closeFd,
+  costNow,
   datagramCost,
   EMSGSIZE,
   isReadable,
   MessageVector,
+  readDatagram,
   unixAddress,
   unsentBytes,
 } from '../sys/index.js';
+import { Arrivals, type Room } from './arrivals.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
 import type { DownEvidence, UpEvidence } from './evidence.js';
-import type { Port } from './port.js';
+import type { KernelEvidence } from './kernel-evidence.js';
+import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
+import { takenBefore } from './recall.js';
+import { Shadow } from './shadow.js';
 
 /** Unread frames the guest may have before it, at most. */
 export const WINDOW = 256;
-/** Sentinels a guest that reads nothing may have before it. */
-const SENTINEL_RESERVE = 16;
+/** Sentinels and frames of cookies a guest that reads nothing may have before it. */
+const SENTINEL_RESERVE = 128;
 const RESERVE_BYTES = SENTINEL_RESERVE * datagramCost(MIN_FRAME_BYTES);
+/** Frames that may be unread, and their bytes at any MTU: room for the shadow. */
+const SHADOW_FRAMES = WINDOW + SENTINEL_RESERVE + 64;
+const SHADOW_BYTES = 4 * 1024 * 1024;
 /** Ethernet header and one 802.1Q tag: what a frame has beyond its MTU. */
 const HEADER_BYTES = 18;
 
@@ -52,11 +57,13 @@ export interface DgramPortParts {
   /** Bytes, 576..9216. */
   readonly mtu: number;
   /** What our receive queue holds before somebody who sends to it meets a full one. */
-  readonly room: { readonly frames: number; readonly bytes: number };
+  readonly room: Room;
   /** Our descriptor of the other end of a pair; closed with the port. */
   readonly otherEnd?: number;
   /** Path of the socket that frames go to, when `socket` is no end of a pair. */
   readonly peer?: string;
+  /** Default: the real one. */
+  readonly kernel?: Pick<KernelEvidence, 'real' | 'unsentBytes'>;
   /** Called when the port is closed. */
   readonly onClose?: () => void;
 }
@@ -67,12 +74,15 @@ export class DgramPort implements Port {
   readonly id: PortId;
   readonly receiveFd: number;
   readonly #parts: DgramPortParts;
+  readonly #kernel: Pick<KernelEvidence, 'real' | 'unsentBytes'>;
   readonly #incoming = new MessageVector(BURST, 0);
   readonly #outgoing = new MessageVector(BURST, 0);
   #received = 0;
-  /** Since our queue was last seen empty. */
-  readonly #arrived = { frames: 0, bytes: 0, tooMany: false };
-  #mayHaveOverrun = false;
+  readonly #arrivals: Arrivals;
+  readonly #shadow = new Shadow(SHADOW_FRAMES, SHADOW_BYTES);
+  /** What one of our short frames costs, exactly; 0 by path, where nothing is ever taken back. */
+  readonly #markerCost: number;
+  #sentSinceRecall = 0;
   #unread = { frames: 0, bytes: 0 };
   #sentinelsUnread = 0;
   #sentinelSent = false;
@@ -83,6 +93,10 @@ export class DgramPort implements Port {
     this.#parts = parts;
     this.id = parts.id;
     this.receiveFd = parts.socket;
+    this.#kernel = parts.kernel ?? { real: true, unsentBytes };
+    this.#arrivals = new Arrivals(parts.room);
+    this.#markerCost =
+      parts.otherEnd === undefined ? 0 : costNow(parts.socket, parts.otherEnd, MIN_FRAME_BYTES);
     const { arena } = parts.memory;
     for (let i = 0; i < BURST; i++) {
       const frame = arena.address + parts.memory.receiveSlot(i) + FRAME_OFFSET;
@@ -93,36 +107,24 @@ export class DgramPort implements Port {
 
   /** While the way up is in doubt, only an answer of the guest can end the doubt: it is an arrival. */
   get kernelProof(): boolean {
-    return !this.#mayHaveOverrun;
+    return this.#kernel.real && !this.#arrivals.mayHaveOverrun;
   }
 
   receive(list: FrameList): number {
     list.count = 0;
     const count = this.#incoming.receive(this.receiveFd, BURST);
     const { memory } = this.#parts;
+    let bytes = 0;
     for (let i = 0; i < count; i++) {
       const slot = memory.receiveSlot(i);
       memory.bytes.fill(0, slot, slot + VNET_HEADER_BYTES);
       const length = this.#incoming.frameBytes(i);
       list.add(slot, slot + FRAME_OFFSET, this.#incoming.truncated(i) ? 0 : length); // cut off: no frame any more
-      this.#arrived.bytes += datagramCost(length);
+      bytes += datagramCost(length);
     }
-    this.#judgeArrivals(Math.max(0, count), count >= 0 && count < BURST);
+    this.#received += list.count;
+    this.#arrivals.note(list.count, bytes, count >= 0 && count < BURST);
     return list.count;
-  }
-
-  /** @param empty the queue was seen empty behind these frames */
-  #judgeArrivals(count: number, empty: boolean): void {
-    const { room } = this.#parts;
-    const arrived = this.#arrived;
-    this.#received += count;
-    arrived.frames += count;
-    if (arrived.frames >= room.frames || arrived.bytes >= room.bytes)
-      arrived.tooMany = this.#mayHaveOverrun = true;
-    if (!empty) return;
-    if (arrived.frames > 0 && !arrived.tooMany) this.#mayHaveOverrun = false;
-    arrived.frames = arrived.bytes = 0;
-    arrived.tooMany = false;
   }
 
   send(list: FrameList, from: number): number {
@@ -164,6 +166,8 @@ export class DgramPort implements Port {
     for (let i = from; i < from + sent; i++) {
       this.#unread.frames++;
       this.#unread.bytes += datagramCost(list.length[i]!);
+      this.#sentSinceRecall++;
+      this.#shadow.push(this.#parts.memory, list.slot[i]!, list.start[i]!, list.length[i]!);
     }
     return sent;
   }
@@ -172,6 +176,7 @@ export class DgramPort implements Port {
     if (unsentBytes(this.receiveFd) > 0) return false;
     this.#unread = { frames: 0, bytes: 0 };
     this.#sentinelsUnread = 0;
+    this.#shadow.restart();
     return true;
   }
 
@@ -191,12 +196,30 @@ export class DgramPort implements Port {
   downEvidence(): DownEvidence {
     return {
       sentinelSent: this.#sentinelSent || this.#nobodyThere, // there is no one who could leave anything unread
-      ringEmpty: this.#allRead(),
+      ringEmpty: this.#kernel.unsentBytes(this.receiveFd) === 0,
       sendQueueBytes: 0, // no qdisc on the way: what is sent lies before the reader
       droppedSinceHold: 0, // a datagram socket drops nothing
       cookie: 'unasked',
       recalled: 0,
     };
+  }
+
+  /** By path nothing is taken back: it is its owner who stops the machine, or does not. */
+  recall(): Unread {
+    const { otherEnd } = this.#parts;
+    if (otherEnd === undefined) return NOTHING_UNREAD;
+    const ring = readOut(otherEnd);
+    const taken = ring.length === 0 ? undefined : takenBefore(this.#shadow, ring, () => true);
+    if (ring.length > 0) this.#shadow.startBehind(taken);
+    this.#allRead();
+    this.#sentSinceRecall = 0;
+    return { taken, ring };
+  }
+
+  /** Since a recall nothing but short frames of ours was sent, each of the same cost. */
+  readSinceRecall(): number {
+    if (this.#markerCost === 0) return 0;
+    return this.#sentSinceRecall - Math.round(unsentBytes(this.receiveFd) / this.#markerCost);
   }
 
   upEvidence(): UpEvidence {
@@ -205,13 +228,25 @@ export class DgramPort implements Port {
       receivedFrames: this.#received,
       socketDrops: 0,
       queueEmpty: !isReadable(this.receiveFd),
-      mayHaveOverrun: this.#mayHaveOverrun,
+      mayHaveOverrun: this.#arrivals.mayHaveOverrun,
     };
   }
 
   close(): void {
     closeFd(this.receiveFd);
     if (this.#parts.otherEnd !== undefined) closeFd(this.#parts.otherEnd);
+    this.#shadow.close();
     this.#parts.onClose?.();
+  }
+}
+
+/** Reads all that lies before the hypervisor, each frame in stored form. */
+function readOut(otherEnd: number): Buffer[] {
+  const buffer = Buffer.alloc(MAX_FRAME_BYTES);
+  const frames: Buffer[] = [];
+  for (;;) {
+    const length = readDatagram(otherEnd, buffer);
+    if (length === 0) return frames;
+    frames.push(Buffer.concat([Buffer.alloc(VNET_HEADER_BYTES), buffer.subarray(0, length)]));
   }
 }

@@ -1,22 +1,26 @@
 /** Making ports, in the switch thread: devices are created where the thread stands, or for a moment elsewhere. */
 import { rmSync } from 'node:fs';
+import { StillwireError } from '../errors/index.js';
 import { parseMac } from '../frame/ethernet.js';
 import { DevicePort } from '../port/device-port.js';
 import { DgramPort } from '../port/dgram-port.js';
 import { ExternalPort } from '../port/external-port.js';
 import { PacketReceiver } from '../port/packet-receiver.js';
+import { absentKernel, type KernelEvidence } from '../port/kernel-evidence.js';
 import { TapPort } from '../port/tap-port.js';
 import type { PortId } from '../frame/types.js';
 import type { FrameMemory } from '../port/batch.js';
 import {
   acceptOffloads,
   bindDatagram,
+  attachTap,
   closeFd,
   createTap,
   datagramPair,
   datagramQueueLength,
   defaultSendBuffer,
   enterNamespace,
+  linkIndex,
   LinkStatistics,
   raiseSendBuffer,
   setLinkMac,
@@ -33,11 +37,19 @@ const DEVICE_RING_FRAMES = 8192;
 /** Send buffers of a datagram pair: more than a guest sends while we get no CPU. Who is no root gets net.core.wmem_max. */
 const DATAGRAM_BUFFER_BYTES = 64 * 1024 * 1024;
 
+/**
+ * Set to 1, nothing the kernel shows about a port is looked at, and numbers without meaning stand in its place. For the
+ * tests that `cookie` proves a cut without it.
+ */
+const BLINDFOLD = 'STILLWIRE_WITHOUT_KERNEL_EVIDENCE';
+
 export class PortOpener {
   readonly #memory: FrameMemory;
   readonly #home: string;
   readonly #receiver: PacketReceiver;
   readonly #statistics = new LinkStatistics();
+  readonly #kernel: { readonly kernel?: KernelEvidence } =
+    process.env[BLINDFOLD] === '1' ? { kernel: absentKernel() } : {};
 
   /** @param home path of the namespace the thread is in */
   constructor(memory: FrameMemory, home: string) {
@@ -46,14 +58,15 @@ export class PortOpener {
     this.#receiver = new PacketReceiver(memory);
   }
 
-  tap({ id, device, mtu }: Commands['addTap']['ask']): TapPort {
-    const tunFd = createTap(device);
+  tap({ id, device, mtu, tunFd: given }: Commands['addTap']['ask']): TapPort {
+    const tunFd = given ?? createTap(device);
     try {
       setLinkMtu(device, mtu);
       setLinkQueueLength(device, RING_FRAMES);
       setLinkUp(device, { arp: false });
       const parts = { id, device, tunFd, memory: this.#memory, receiver: this.#receiver };
-      return new TapPort({ ...parts, statistics: this.#statistics });
+      const attached = given !== undefined;
+      return new TapPort({ ...parts, statistics: this.#statistics, attached, ...this.#kernel });
     } catch (error) {
       closeFd(tunFd);
       throw error;
@@ -71,7 +84,8 @@ export class PortOpener {
       // What the other end sends is paid for by its buffer: the only limit there is between the ends of a pair.
       const bytes = raiseSendBuffer(otherEnd, DATAGRAM_BUFFER_BYTES);
       const room = { frames: Number.POSITIVE_INFINITY, bytes };
-      const port = new DgramPort({ id, memory: this.#memory, socket, otherEnd, sendBuffer, mtu, room });
+      const parts = { id, memory: this.#memory, socket, otherEnd, sendBuffer, mtu, room };
+      const port = new DgramPort({ ...parts, ...this.#kernel });
       return { port, otherEnd };
     } catch (error) {
       closeFd(socket);
@@ -87,7 +101,8 @@ export class PortOpener {
       const sendBuffer = raiseSendBuffer(socket, DATAGRAM_BUFFER_BYTES);
       // Another's send buffer cannot be seen: taken to be the default, as QEMU leaves it.
       const room = { frames: datagramQueueLength(), bytes: defaultSendBuffer() };
-      return new DgramPort({ id, memory: this.#memory, socket, sendBuffer, mtu, room, peer, onClose });
+      const parts = { id, memory: this.#memory, socket, sendBuffer, mtu, room, peer, onClose };
+      return new DgramPort({ ...parts, ...this.#kernel });
     } catch (error) {
       closeFd(socket);
       onClose();
@@ -95,18 +110,22 @@ export class PortOpener {
     }
   }
 
-  device({ id, device, mtu, mac, netns }: Commands['addDevice']['ask']): DevicePort {
+  /** `found`: the device was there, with whatever its machine has made of it. */
+  device(ask: Commands['addDevice']['ask']): { port: DevicePort; found: boolean } {
+    const { id, device, mtu, mac, netns, attach = false } = ask;
     return this.#elsewhere(netns ?? '/proc/self/ns/net', () => {
-      const tunFd = createTap(device);
+      const found = attach && isThere(device);
+      const tunFd = found ? attachTap(device) : createTap(device);
       try {
         acceptOffloads(tunFd);
-        if (mac !== undefined) setLinkMac(device, parseMac(mac));
+        if (mac !== undefined && !found) setLinkMac(device, parseMac(mac));
         setLinkMtu(device, mtu);
         setLinkQueueLength(device, DEVICE_RING_FRAMES);
         setLinkUp(device, { arp: true });
         const statistics = new LinkStatistics();
         try {
-          return new DevicePort({ id, device, tunFd, memory: this.#memory, statistics });
+          const parts = { id, device, tunFd, memory: this.#memory, statistics, ...this.#kernel };
+          return { port: new DevicePort({ ...parts, ringFrames: DEVICE_RING_FRAMES }), found };
         } catch (error) {
           statistics.close();
           throw error;
@@ -136,5 +155,15 @@ export class PortOpener {
     } finally {
       enterNamespace(this.#home);
     }
+  }
+}
+
+function isThere(device: string): boolean {
+  try {
+    linkIndex(device);
+    return true;
+  } catch (error) {
+    if (error instanceof StillwireError && error.details['errno'] === 'ENODEV') return false;
+    throw error;
   }
 }

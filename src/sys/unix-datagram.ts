@@ -9,14 +9,16 @@
  */
 import { lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { StillwireError } from '../errors/index.js';
-import { check, EADDRINUSE, ECONNREFUSED, errno, native, systemError } from './libc.js';
+import { check, EADDRINUSE, EAGAIN, ECONNREFUSED, errno, native, systemError } from './libc.js';
 import { closeFd } from './fd.js';
+import { unsentBytes } from './packet.js';
 
 const AF_UNIX = 1;
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_SNDBUFFORCE = 32;
+const MSG_DONTWAIT = 0x40;
 /** sockaddr_un.sun_path, its closing zero included. */
 const PATH_BYTES = 108;
 
@@ -35,6 +37,13 @@ const cSetsockopt = native<[number, number, number, Uint8Array, number]>(
 );
 const cGetsockopt = native<[number, number, number, Uint8Array, Uint8Array]>(
   'int getsockopt(int fd, int level, int name, void *value, void *length)',
+);
+
+const cSend = native<[number, Uint8Array, number, number]>(
+  'long send(int fd, const void *buffer, size_t length, int flags)',
+);
+const cRecv = native<[number, Uint8Array, number, number]>(
+  'long recv(int fd, void *buffer, size_t length, int flags)',
 );
 
 /** Two connected datagram sockets, non-blocking, close-on-exec. */
@@ -100,6 +109,21 @@ export function datagramCost(length: number): number {
   let rounded = 512;
   while (rounded < length + 384) rounded *= 2;
   return rounded + 512;
+}
+
+/** What it uses of it in truth, on this kernel: tried between two ends of a pair, both empty. */
+export function costNow(socket: number, otherEnd: number, length: number): number {
+  const bytes = Buffer.alloc(length);
+  check(cSend(socket, bytes, length, MSG_DONTWAIT), 'send', 'on a datagram pair');
+  const cost = unsentBytes(socket);
+  readDatagram(otherEnd, bytes);
+  return cost;
+}
+
+/** Reads one datagram into `buffer`: its bytes, at most as many as there is room for; 0 when none waits. */
+export function readDatagram(fd: number, buffer: Uint8Array): number {
+  const length = cRecv(fd, buffer, buffer.length, MSG_DONTWAIT);
+  return length < 0 && errno() === EAGAIN ? 0 : check(length, 'recv', `fd ${fd}`);
 }
 
 const QUEUE_LENGTH = '/proc/sys/net/unix/max_dgram_qlen';

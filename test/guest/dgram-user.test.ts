@@ -48,7 +48,7 @@ async function stillwire(...args: string[]): Promise<Record<string, unknown>> {
     STILLWIRE_STATE: join(directory, 'state'),
   };
   const user = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
-  const command = ['setpriv', ...user, process.execPath, program, ...args, '--json'];
+  const command = ['setpriv', ...user, process.execPath, program, ...args, '--json', '--quiet'];
   const { stdout } = await promisify(execFile)('env', ['-i', ...pairs(environment), ...command], {
     cwd: directory,
   });
@@ -101,22 +101,14 @@ test.runIf(reachable)('up, checkpoint, kill and restart, down: nothing lost, and
   expect(await stillwire('status')).not.toHaveProperty('namespace');
   for (const [name, ...more] of [['one'], ['two'], ['three', '--kill']]) {
     await delay(400);
-    const { ports } = (await stillwire(
-      'checkpoint',
-      name!,
-      '--method',
-      'count',
-      '--drain',
-      '1000',
-      ...more,
-    )) as unknown as Ports;
+    const { ports } = (await stillwire('checkpoint', name!, '--drain', '1000', ...more)) as unknown as Ports;
     expect(ports.map(({ port, proven, evidence }) => [port, evidence.kind, proven])).toEqual([
       ['g1/nic0', 'dgram', true],
       ['g2/nic0', 'dgram', true],
       ['far', 'dgram', true],
     ]);
   }
-  await stillwire('restart', 'three', '--detach');
+  await stillwire('restart', 'three');
   await delay(400);
   expect(await stillwire('verify', 'three')).toMatchObject({ proven: true });
   const tally = tallyUp(await finishTraffic(consoles, PATIENCE));
