@@ -120,7 +120,7 @@ const shapes: fc.Arbitrary<Super> = fc.record({
   protocol: fc.constantFrom('tcp' as const, 'udp' as const),
   tags: fc.integer({ min: 0, max: 2 }),
   options: fc.record({ tcp: fc.constantFrom(0, 12, 40), ip: fc.constantFrom(0, 4, 40) }),
-  payload: fc.integer({ min: 0, max: 8_000 }).map((length) => filled(length, 5)),
+  payload: fc.integer({ min: 0, max: 5_000 }).map((length) => filled(length, 5)),
   size: fc.constantFrom(48, 536, 1219, 1448),
   sequence: fc.integer({ min: 0, max: 0xffff_ffff }),
   id: fc.integer({ min: 0, max: 0xffff }),
@@ -182,7 +182,7 @@ test('the segments are the whole frame again, each of them right by itself', () 
       }
       expect(Buffer.concat(carried)).toEqual(shape.payload);
     }),
-    { seed: 3, numRuns: 120 },
+    { seed: 3, numRuns: 60 },
   );
 });
 
@@ -280,7 +280,7 @@ describe('a header that lies', () => {
         for (const stored of first ?? [])
           expect(stored.length).toBeLessThanOrEqual(VNET + Math.max(60, frame.length));
       }),
-      { seed: 5, numRuns: 600 },
+      { seed: 5, numRuns: 400 },
     );
   });
 });
