@@ -34,7 +34,7 @@ export type Health = z.infer<typeof healthSchema>;
 
 export const statusSchema = z.object({
   network: z.string(),
-  namespace: z.string(),
+  namespace: z.string().exactOptional(),
   engine: z.string(),
   held: z.boolean(),
   guests: z.array(
