@@ -1,0 +1,10 @@
+import { test } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { loadCode } from '../model/code.js';
+import { play } from '../model/run.js';
+import type { Scenario } from '../model/scenario.js';
+test('r', async () => {
+  const code = await loadCode();
+  const [s] = JSON.parse(readFileSync('/tmp/model-sc.json', 'utf8')) as [Scenario];
+  console.log(await play(s, code, (process.env['ST'] ?? 'atOnce') as 'atOnce').catch((e: unknown) => String(e)));
+}, 300000);
