@@ -11,8 +11,8 @@ import { ALL, asks, fromOf } from './wire.js';
 import { World, type ModelImage, type Setting } from './world.js';
 
 /** Frames one guest sends of itself, and answers all of them give, at most. */
-const FRAMES = 60;
-const ANSWERS = 60;
+const FRAMES = 30;
+const ANSWERS = 30;
 const WARM_MS = 2;
 const LIMIT_MS = 5_000;
 const REST_MS = 20_000;

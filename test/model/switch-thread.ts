@@ -21,6 +21,9 @@ const MESSAGE = { least: 0.02, most: 0.2, seldom: 1.5 };
 const TURN = { least: 0.01, most: 0.1, seldom: 3 };
 const NOTICE = { least: 0.02, most: 0.1, seldom: 1 };
 
+/** Of whatever network there is: one after the other. */
+const counters = counterMemory();
+
 type Handlers = { [C in CommandName]?: (ask: Commands[C]['ask']) => Commands[C]['answer'] };
 
 export class SwitchThread extends EventEmitter {
@@ -35,7 +38,6 @@ export class SwitchThread extends EventEmitter {
   #serving = 0;
   #epoch = 0;
   #nextMark = 1;
-  #nonce = 1;
   /** When the last message each way will have arrived: none overtakes another. */
   #lastAsk = 0;
   #lastAnswer = 0;
@@ -44,7 +46,8 @@ export class SwitchThread extends EventEmitter {
   constructor(code: Code, agenda: Agenda, settling: Settling) {
     super();
     this.#agenda = agenda;
-    this.core = new code.Switch(counterMemory(), () => BigInt(Math.floor(agenda.now() * 1e6)));
+    new Uint8Array(counters).fill(0);
+    this.core = new code.Switch(counters, () => BigInt(Math.floor(agenda.now() * 1e6)));
     this.#recalls = new Recalls(settling);
     this.core.addSegment('lan', { reservedMulticast: 'forward', ageingSeconds: 300 });
   }
@@ -145,7 +148,7 @@ export class SwitchThread extends EventEmitter {
   }
 
   #sendCookies(ports: readonly PortId[] | undefined): void {
-    const nonce = ++this.#nonce;
+    const nonce = Math.floor(this.#agenda.random() * 0xffff_ffff);
     for (const tap of this.#taps) {
       if (ports === undefined || ports.includes(tap.id)) tap.sendCookie(marker(nonce), nonce);
     }

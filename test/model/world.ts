@@ -149,7 +149,11 @@ export class World {
     }
     const present = new Set(crew.present.map(({ name }) => name));
     const witnessed: Channel<MarkAnswer> = {
-      hold: () => leased.hold(),
+      hold: async () => {
+        const answer = await leased.hold();
+        holding = true;
+        return answer;
+      },
       sentinels: (epoch) => leased.sentinels(epoch),
       cookies: (epoch, ports) => leased.cookies(epoch, ports),
       recall: (epoch, ports) => leased.recall(epoch, ports),
@@ -161,6 +165,8 @@ export class World {
       mark: (epoch) => leased.mark(epoch),
       release: (epoch) => leased.release(epoch),
     };
+    let holding = false;
+    let over = false;
     const lossy = this.#promisesNothing(plan);
     const states = new Map(this.machines.map((machine) => [machine.number, crew.stateOf(machine)]));
     const guests = (): Map<number, SavedGuest> =>
@@ -197,7 +203,9 @@ export class World {
         beforePhase: (phase) => {
           if (phase === 'stop') for (const guest of lossy) this.lossy.add(guest);
           for (const one of plan.interruptions) {
-            if (one.phase === phase) agenda.in(one.delay, () => this.#happen(one, caller, overlap));
+            if (one.phase === phase) agenda.in(one.delay, () => {
+              if (!over && (one.what !== 'lease' || holding)) this.#happen(one, caller, overlap);
+            });
           }
           return Promise.resolve();
         },
@@ -208,6 +216,7 @@ export class World {
       const proven = code.isProven(evidence);
       return { frames, answer, evidence, guests: guests(), proven, heldAt, lossy: new Set(this.lossy) };
     } finally {
+      over = true;
       letGo();
     }
   }
@@ -265,7 +274,6 @@ export class World {
       const takes = ram.taking && state === 'running';
       if (!takes && code.isProven([evidence])) account.fault(`${evidence.port} is proven and takes nothing`);
     }
-    if (process.env['DBG']) console.log([...image.guests].map(([n, g]) => [n, g.state]), image.frames.length, image.lossy);
     const memories = [...image.guests].map(([number, { ram, state }]) => ({
       number,
       sent: ram.sent,
