@@ -242,8 +242,10 @@ export class Machine implements Guest {
   async stop(): Promise<boolean> {
     await this.#told();
     if (this.#suffers('stopFails')) throw new StillwireError('GUEST_FAILED', `${this.name} does not stop`);
+    this.#readTap(); // a command has its turn in the loop that polls the TAP, before and after
     const ran = this.running;
     this.halt();
+    this.#readTap();
     await this.#told();
     if (this.#suffers('stopUnheard')) throw new StillwireError('GUEST_FAILED', `${this.name} is silent`);
     return ran;

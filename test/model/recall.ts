@@ -34,8 +34,6 @@ const isData = (wire: Wire): boolean => kindOf(wire) === 'data';
 const SENTINELS = 2;
 
 export class Recalls {
-  /** Of the sentinels of this hold. */
-  nonce: Uint8Array = new Uint8Array(16);
   readonly #settling: Settling;
   readonly #taken: Taken[] = [];
 
@@ -47,7 +45,8 @@ export class Recalls {
     this.#taken.length = 0;
   }
 
-  take(tap: Tap, stops: boolean): void {
+  take(tap: Tap, stops: boolean, nonce: Uint8Array): void {
+    tap.flush();
     if (tap.ring.length === 0) return; // all was read; the guest only does not answer
     const last = tap.lastRead;
     const head = tap.readOut().filter(isData);
@@ -58,8 +57,9 @@ export class Recalls {
     else if (first !== undefined) head.unshift(first);
     this.#taken.push(taken);
     tap.recalled = head.length + (first === undefined ? 0 : 1);
-    const sentinel = { vnet: Buffer.alloc(VNET_HEADER_BYTES), bytes: encodeSentinel(this.nonce) };
+    const sentinel = { vnet: Buffer.alloc(VNET_HEADER_BYTES), bytes: encodeSentinel(nonce) };
     for (let i = 0; i < SENTINELS; i++) tap.put(sentinel);
+    tap.flush();
   }
 
   /** All are stopped. */

@@ -7,6 +7,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { StillwireError } from '../../src/errors/index.js';
+import { newNonce } from '../../src/frame/sentinel.js';
 import { VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../../src/frame/types.js';
 import { counterMemory } from '../../src/switch/counters.js';
 import type { CommandName, Commands } from '../../src/switch/protocol.js';
@@ -155,8 +156,10 @@ export class SwitchThread extends EventEmitter {
   }
 
   #recall(orders: readonly RecallOrder[]): void {
+    const nonce = newNonce();
+    this.core.recognise([nonce]);
     for (const { port, stops } of orders) {
-      this.#recalls.take(this.#taps.find(({ id }) => id === port)!, stops);
+      this.#recalls.take(this.#taps.find(({ id }) => id === port)!, stops, nonce);
     }
   }
 
@@ -169,7 +172,6 @@ export class SwitchThread extends EventEmitter {
     },
     sentinels: ({ epoch, nonce }) => {
       this.#fence(epoch);
-      this.#recalls.nonce = nonce;
       this.core.sendSentinels(nonce);
       return undefined;
     },

@@ -173,7 +173,8 @@ export class Tap implements Port {
 
   /** One delay per frame; the first that ends takes the first frame. */
   #dequeue(): void {
-    const wire = this.#qdisc.shift()!;
+    const wire = this.#qdisc.shift();
+    if (wire === undefined) return;
     for (const entry of this.#settings.tso ? [wire] : segmentsOf(wire)) {
       if (this.ring.length >= RING_ENTRIES) {
         this.#txDropped++;
@@ -186,6 +187,11 @@ export class Tap implements Port {
     this.onRing();
   }
 
+  /** Waits until the qdisc is empty. */
+  flush(): void {
+    while (this.#qdisc.length > 0) this.#dequeue();
+  }
+
   /** The entry read last, whether it reached the guest or waits in the hypervisor's queue. */
   get lastRead(): Wire | undefined {
     return this.#shadow[this.#shadow.length - this.ring.length - 1];
@@ -193,6 +199,7 @@ export class Tap implements Port {
 
   /** Reads the ring out through our own descriptor. */
   readOut(): Wire[] {
+    this.flush();
     const entries = this.ring.splice(0);
     this.#shadow.length -= entries.length;
     return entries;

@@ -8,7 +8,7 @@ import { everyone } from '../../src/checkpoint/everyone.js';
 import { StillwireError } from '../../src/errors/index.js';
 import type { InflightFrame } from '../../src/frame/types.js';
 import type { Network } from '../../src/network/index.js';
-import type { Channel, PortEvidence } from '../../src/quiesce/index.js';
+import type { Channel, Participants, PortEvidence } from '../../src/quiesce/index.js';
 import { imbalances, type MarkAnswer, type SwitchHandle } from '../../src/switch/index.js';
 import type { Account, Memory } from './account.js';
 import type { Agenda } from './agenda.js';
@@ -176,6 +176,11 @@ export class World {
           return [number, { ram: state === 'ended' ? ram : this.#disk.get(name)!, state }];
         }),
       );
+    const participants: Participants = {
+      stop: () => crew.stop(),
+      resume: () => crew.resume(),
+      stops: (port) => this.machines.some((m) => portOf(m.number) === port && crew.stateOf(m) === 'running'),
+    };
     const present_ = crew.present as Machine[];
     const save = async (): Promise<void> => {
       if (plan.kind === 'background') {
@@ -192,7 +197,7 @@ export class World {
     };
     try {
       const { kind, method, unready, bounds, requireProof } = plan;
-      const cut = await code.runSequence(witnessed, crew, save, {
+      const cut = await code.runSequence(witnessed, participants, save, {
         method,
         unready,
         bounds,
@@ -285,7 +290,7 @@ export class World {
       image.frames
         .filter(({ destinations }) => destinations.includes(portOf(guest)))
         .map(({ vnet, bytes }) => ({ vnet: Buffer.from(vnet), bytes: Buffer.from(bytes) }))
-        .filter((wire) => isFor(wire, guest))
+        .filter((wire) => kindOf(wire) === 'data' && isFor(wire, guest))
         .flatMap(unitsOf);
     const provenSince = image.proven ? image.heldAt : Number.POSITIVE_INFINITY;
     account.check(`image by ${plan.method}`, memories, { inflight, lossy: image.lossy, provenSince });
