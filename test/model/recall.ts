@@ -6,12 +6,13 @@
  * the port's queue, in order. A hypervisor that is not stopped keeps its entry: only an image gets a copy.
  *
  * What the hypervisor took may still reach the guest before the stop, and a stop that was asked for may not come. So
- * that entry is `settled` in one of two ways:
+ * what becomes of that entry is decided in one of two ways:
  *
  *   at once         it is taken to be lost
- *   after the stop  one of two sentinels still unread says that it was purged: had it been delivered, the hypervisor
- *                   would have read on, the first before the stop and the second after it. None unread: it was delivered.
- *                   No sweep came, so no stop: the hypervisor has it still
+ *   after the stop  by how many of two sentinels are still unread. One: the entry was purged, and the first sentinel
+ *                   read in its place. None: the hypervisor read on, so the entry was delivered. Two, and a sweep has
+ *                   come: purged, nothing read since. Two, and the release comes without a sweep: never stopped, the
+ *                   hypervisor has it still
  */
 import { encodeSentinel } from '../../src/frame/sentinel.js';
 import { VNET_HEADER_BYTES, type InflightFrame } from '../../src/frame/types.js';
@@ -62,11 +63,12 @@ export class Recalls {
     tap.flush();
   }
 
-  /** All are stopped. */
-  settle(): void {
+  /** Decides about entries in doubt; `stopped`: it is known that all are. */
+  settle(stopped: boolean): void {
     for (const taken of this.#taken) {
       if (taken.doubtful === undefined) continue;
-      if (taken.tap.ring.length > 0) taken.head.unshift(taken.doubtful);
+      const unread = taken.tap.ring.length;
+      if (unread === 1 || (stopped && unread > 0)) taken.head.unshift(taken.doubtful);
       taken.doubtful = undefined;
     }
   }
@@ -89,6 +91,7 @@ export class Recalls {
 
   /** Puts them on their way again, before anything else. */
   end(): void {
+    this.settle(false);
     for (const { tap, head } of this.#taken.splice(0)) for (const wire of head) tap.resend(wire);
   }
 }

@@ -187,7 +187,7 @@ export class SwitchThread extends EventEmitter {
     },
     sweep: ({ epoch }) => {
       this.#fence(epoch);
-      this.#recalls.settle();
+      this.#recalls.settle(true);
       this.core.sweep(this.#agenda.now());
       return undefined;
     },
