@@ -26,11 +26,11 @@ const MODULES = {
 
 export const SOURCE = new URL('../../src/', import.meta.url).pathname;
 
-/** @param root a directory laid out as src is */
-export async function loadCode(root = SOURCE): Promise<Code> {
+/** @param rootOf the directory, laid out as src is, that a room's modules are to be taken from */
+export async function loadCode(rootOf: (room: string) => string = () => SOURCE): Promise<Code> {
   const found: Record<string, unknown> = {};
   for (const [name, path] of Object.entries(MODULES)) {
-    const module = (await import(/* @vite-ignore */ root + path)) as Record<string, unknown>;
+    const module = (await import(/* @vite-ignore */ rootOf(path.split('/')[0]!) + path)) as Record<string, unknown>;
     found[name] = module[name];
   }
   return found as unknown as Code;

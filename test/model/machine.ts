@@ -122,13 +122,17 @@ export class Machine implements Guest {
     if (!this.ram.taking || this.ram.rx.length >= this.traits.slots) return false;
     const kind = kindOf(wire);
     if (kind === 'sentinel') {
-      if (this.traits.bridges) this.#transmitLater(wire);
+      if (this.traits.bridges) this.#read(wire);
     } else if (kind === 'marker' || isFor(wire, this.number)) {
       if (kind === 'data') this.ram.got.push(...unitsOf(wire));
-      this.ram.rx.push(wire);
-      this.#work();
+      this.#read(wire);
     }
     return true;
+  }
+
+  #read(wire: Wire): void {
+    this.ram.rx.push(wire);
+    this.#work();
   }
 
   #work(): void {
@@ -139,7 +143,9 @@ export class Machine implements Guest {
       if (!this.running) return;
       const wire = this.ram.rx.shift();
       if (wire === undefined) return;
-      if (kindOf(wire) === 'marker') {
+      const kind = kindOf(wire);
+      if (kind === 'sentinel') this.#transmitLater(wire);
+      else if (kind === 'marker') {
         if (this.traits.answers) this.#transmitLater(answer(nonceOf(wire), this.number));
       } else if (asks(wire) && isLast(wire)) this.onAsked(wire);
       this.#flush();

@@ -78,7 +78,7 @@ export interface Choice {
   readonly kinds?: readonly AttemptPlan['kind'][];
   readonly happenings?: readonly Happening[];
   /** Guests that take nothing, and guests paused by their owners, may occur. */
-  readonly idle?: boolean;
+  readonly idle?: boolean | 'often';
   readonly starvedMs?: readonly number[];
   readonly readMs?: readonly number[];
   readonly room?: readonly number[];
@@ -100,7 +100,7 @@ const guestPlan = (choice: Choice): fc.Arbitrary<GuestPlan> =>
     window: fc.constantFrom(16, 8, 4),
     room: fc.constantFrom(...(choice.room ?? [1e9])),
     starvedMs: fc.constantFrom(...(choice.starvedMs ?? [0.2, 2])),
-    unready: choice.idle === false ? fc.constant(false) : seldom(10),
+    unready: choice.idle === false ? fc.constant(false) : seldom(choice.idle === 'often' ? 2 : 10),
     paused: choice.idle === false ? fc.constant(false) : seldom(16),
     everyMs: fc.constantFrom(0.1, 0.3, 1, 0),
     floods: fc.constantFrom(1e9, 4, 1),

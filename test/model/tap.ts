@@ -23,7 +23,7 @@ const SENTINEL_RESERVE = 16;
 /** Of what was sent, so many entries are remembered: more than the ring can hold. */
 const SHADOW = 2 * RING_ENTRIES;
 
-const QDISC = { least: 0, most: 0.01, seldom: 0.3 };
+const QDISC = { least: 0, most: 0.01, seldom: 3 };
 const COUNTING = { least: 0, most: 0.01, seldom: 0.4 };
 
 export interface TapSettings {

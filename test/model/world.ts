@@ -21,6 +21,7 @@ import { Tap } from './tap.js';
 import { isFor, kindOf, unitsOf } from './wire.js';
 
 const LEASE_MS = 3_600_000; // the model ends leases itself
+const PREPARING = { least: 0.1, most: 1, seldom: 5 };
 const COMMIT = { least: 1, most: 3, seldom: 10 };
 
 export interface SavedGuest {
@@ -147,6 +148,7 @@ export class World {
     for (const machine of this.machines) {
       undo.push(machine.watch((reason) => lost.abort(new StillwireError('GUEST_DIED', reason))));
     }
+    await agenda.sleep(agenda.delay(PREPARING));
     const present = new Set(crew.present.map(({ name }) => name));
     const witnessed: Channel<MarkAnswer> = {
       hold: async () => {

@@ -1,0 +1,222 @@
+/** The bugs, each one step of the real code dropped or moved, and where to look for it. */
+import type { Patch } from './plant.js';
+import type { Choice } from './scenario.js';
+
+export interface PlantedBug {
+  readonly name: string;
+  readonly patches: readonly Patch[];
+  /** Where it does harm; everything else is searched as it is for the real code. */
+  readonly choice?: Choice;
+}
+
+const SEQUENCE = 'quiesce/sequence.ts';
+const SWITCH = 'switch/switch.ts';
+
+const RESUME = `    await timed('resume', () => participants.resume());
+`;
+const RELEASE = `    const { at: releasedAt } = await timed('release', () => channel.release(epoch));
+`;
+const STOP = `    stopping = true;
+    await timed('stop', () => participants.stop());
+`;
+const SWEEP = `    const swept = await timed('sweep', () => sweep(channel, epoch, method, bounds, within));
+    const evidence = combine(method, drained, swept);
+    if (options.requireProof === true) demandProof(evidence);
+`;
+const MARK = `    const marked = await timed('mark', () => channel.mark(epoch));
+`;
+const RECALL = `    await timed('recall', () =>
+      settleUnready(
+        channel,
+        epoch,
+        drained,
+        { method, unready },
+        (port) => participants.stops?.(port) ?? true,
+      ),
+    );
+`;
+const STAY = `    if (options.stayHeld === true) return { marked, saved, evidence, heldAt };
+    signal.throwIfAborted();
+    stopping = false;
+`;
+
+/** Everything goes well but for guests that are slow. */
+const calm: Choice = { unready: ['fail'], happenings: [], idle: false };
+/** Some guests take nothing, and what they have not read is kept. */
+const keeping: Choice = { unready: ['keep'], happenings: [], methods: ['count', 'auto'] };
+
+export const PLANTED: readonly PlantedBug[] = [
+  {
+    name: 'no sentinel: an empty ring is enough',
+    patches: [
+      { file: 'quiesce/drain.ts', find: '  await channel.sentinels(epoch);\n', put: '' },
+      {
+        file: 'quiesce/evidence.ts',
+        find: "      if (!down.sentinelSent) return 'the sentinel could not be sent: frames before it are still unread';\n",
+        put: '',
+      },
+    ],
+    choice: calm,
+  },
+  {
+    name: 'only one sentinel',
+    patches: [{ file: SWITCH, find: 'const SENTINELS = 2;', put: 'const SENTINELS = 1;' }],
+    choice: { ...calm, idle: 'often' },
+  },
+  {
+    name: 'the qdisc is not looked at',
+    patches: [
+      {
+        file: 'quiesce/evidence.ts',
+        find: '      if (down.sendQueueBytes !== 0) return `${down.sendQueueBytes} bytes were left in the qdisc`;\n',
+        put: '',
+      },
+    ],
+    choice: calm,
+  },
+  {
+    name: 'frames to a stopped guest: release before resume',
+    patches: [{ file: SEQUENCE, find: RESUME + RELEASE, put: RELEASE + RESUME }],
+    choice: { ...calm, happenings: ['stopAgain'] },
+  },
+  {
+    name: 'release before all run',
+    patches: [
+      {
+        file: SEQUENCE,
+        find: RESUME + RELEASE,
+        put: `    const resumed = timed('resume', () => participants.resume());
+${RELEASE}    await resumed;
+`,
+      },
+    ],
+    choice: { ...calm, happenings: ['stopAgain'] },
+  },
+  {
+    name: 'mark after resume',
+    patches: [
+      { file: SEQUENCE, find: MARK, put: '    let marked = await channel.mark(epoch);\n' },
+      { file: SEQUENCE, find: RESUME, put: `${RESUME}    marked = await channel.mark(epoch);\n` },
+    ],
+    choice: { ...calm, kinds: ['inPlace'] },
+  },
+  {
+    name: 'mark before the sweep',
+    patches: [{ file: SEQUENCE, find: SWEEP + MARK, put: MARK + SWEEP }],
+    choice: calm,
+  },
+  {
+    name: 'no sweep',
+    patches: [
+      {
+        file: SEQUENCE,
+        find: "timed('sweep', () => sweep(channel, epoch, method, bounds, within))",
+        put: "timed('sweep', () => channel.observe(epoch))",
+      },
+    ],
+    choice: calm,
+  },
+  {
+    name: 'no drain',
+    patches: [
+      {
+        file: SEQUENCE,
+        find: "timed('drain', () => drain(channel, epoch, method, bounds, within))",
+        put: "timed('drain', () => Promise.resolve([]))",
+      },
+    ],
+    choice: calm,
+  },
+  {
+    name: 'stop before hold',
+    patches: [
+      {
+        file: SEQUENCE,
+        find: '  const { epoch, at: heldAt } = await channel.hold();\n  let stopping = false;\n',
+        put: '  await participants.stop();\n  const { epoch, at: heldAt } = await channel.hold();\n  let stopping = true;\n',
+      },
+      { file: SEQUENCE, find: STOP, put: '' },
+    ],
+    choice: calm,
+  },
+  {
+    name: 'recall skipped',
+    patches: [
+      {
+        file: SEQUENCE,
+        find: "  if (policy.unready === 'keep') {\n",
+        put: "  if (policy.unready === 'keep') {\n    return;\n",
+      },
+    ],
+    choice: keeping,
+  },
+  {
+    name: 'recall after the stop',
+    patches: [{ file: SEQUENCE, find: RECALL + STOP, put: STOP + RECALL }],
+    choice: keeping,
+  },
+  {
+    name: 'recall takes every guest for one that is stopped',
+    patches: [{ file: SEQUENCE, find: 'stops: stops(port)', put: 'stops: true' }],
+    choice: keeping,
+  },
+  {
+    name: 'a failure resumes nobody',
+    patches: [
+      {
+        file: SEQUENCE,
+        find: '  await stopped?.resume().catch((error: unknown) => (failure = StillwireError.from(error)));\n',
+        put: '',
+      },
+    ],
+  },
+  {
+    name: 'a failure does not release',
+    patches: [{ file: SEQUENCE, find: '  await channel.release(epoch).catch(() => undefined);', put: '' }],
+  },
+  {
+    name: 'an abort after the save resumes nobody',
+    patches: [{ file: SEQUENCE, find: STAY, put: STAY.replace('    signal.throwIfAborted();\n    stopping = false;\n', '    stopping = false;\n    signal.throwIfAborted();\n') }],
+  },
+  {
+    name: 'a stop that was not confirmed is not undone',
+    patches: [
+      {
+        file: 'checkpoint/crew.ts',
+        find: '      this.#stopped.add(guest); // before the answer: a stop that failed half-way must be resumed too\n      const ran = await guest.stop();\n',
+        put: '      const ran = await guest.stop();\n      this.#stopped.add(guest);\n',
+      },
+    ],
+  },
+  {
+    name: 'a second checkpoint may begin during the first',
+    patches: [{ file: 'checkpoint/live-network.ts', find: '    this.#busy = true;\n', put: '' }],
+    choice: { ...calm, happenings: ['overlap'] },
+  },
+  {
+    name: 'a hold lets frames pass',
+    patches: [{ file: SWITCH, find: 'if (!this.#held && to.egress.direct)', put: 'if (to.egress.direct)' }],
+    choice: calm,
+  },
+  {
+    name: 'queues go on during a hold',
+    patches: [{ file: SWITCH, find: '    if (this.#held) return undefined;\n', put: '' }],
+    choice: calm,
+  },
+  {
+    name: 'new frames overtake those that wait',
+    patches: [
+      {
+        file: 'switch/egress.ts',
+        find: 'return this.queue.length === 0 && this.#vlan === 0;',
+        put: 'return this.#vlan === 0;',
+      },
+    ],
+    choice: calm,
+  },
+  {
+    name: 'sentinels of past holds are forgotten by an image',
+    patches: [{ file: SWITCH, find: 'nonces: this.#nonces,', put: 'nonces: [],' }],
+    choice: { ...calm, kinds: ['kill', 'inPlace'] },
+  },
+];
