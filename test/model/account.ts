@@ -98,6 +98,6 @@ export class Account {
 
   /** @throws Violation */
   demand(): void {
-    if (this.faults.length > 0) throw new Violation(this.faults.slice(0, 40).join('; '));
+    if (this.faults.length > 0) throw new Violation(this.faults.slice(0, 4).join('; '));
   }
 }

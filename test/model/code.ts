@@ -30,7 +30,10 @@ export const SOURCE = new URL('../../src/', import.meta.url).pathname;
 export async function loadCode(rootOf: (room: string) => string = () => SOURCE): Promise<Code> {
   const found: Record<string, unknown> = {};
   for (const [name, path] of Object.entries(MODULES)) {
-    const module = (await import(/* @vite-ignore */ rootOf(path.split('/')[0]!) + path)) as Record<string, unknown>;
+    const module = (await import(/* @vite-ignore */ rootOf(path.split('/')[0]!) + path)) as Record<
+      string,
+      unknown
+    >;
     found[name] = module[name];
   }
   return found as unknown as Code;

@@ -17,7 +17,18 @@ import { StillwireError } from '../../src/errors/index.js';
 import type { Guest, GuestIdentity, RunState } from '../../src/guest/index.js';
 import type { Agenda } from './agenda.js';
 import type { Tap } from './tap.js';
-import { answer, asks, encode, isFor, isLast, kindOf, nonceOf, unitsOf, type DataFrame, type Wire } from './wire.js';
+import {
+  answer,
+  asks,
+  encode,
+  isFor,
+  isLast,
+  kindOf,
+  nonceOf,
+  unitsOf,
+  type DataFrame,
+  type Wire,
+} from './wire.js';
 
 export interface Traits {
   /** Milliseconds the guest needs for a frame. */
@@ -97,7 +108,8 @@ export class Machine implements Guest {
     this.traits = parts.traits;
     this.#agenda = parts.agenda;
     this.#disk = parts.disk;
-    this.ram = parts.ram === undefined ? { sent: [], got: [], tx: [], rx: [], taking: true } : copyOf(parts.ram);
+    this.ram =
+      parts.ram === undefined ? { sent: [], got: [], tx: [], rx: [], taking: true } : copyOf(parts.ram);
     this.pausedByOwner = parts.paused ?? false;
     this.running = parts.ram === undefined && !this.pausedByOwner;
     this.ended = new Promise(() => undefined);
@@ -223,6 +235,12 @@ export class Machine implements Guest {
     });
   }
 
+  /** Whether nothing waits in it or before it. */
+  get atRest(): boolean {
+    const { rx, tx } = this.ram;
+    return rx.length + tx.length + this.tap.unread === 0 && this.#queued === undefined;
+  }
+
   // Guest.
 
   get pid(): number | undefined {
@@ -304,5 +322,4 @@ export class Machine implements Guest {
   prepareSave(): Promise<() => void> {
     return Promise.resolve(() => undefined);
   }
-
 }

@@ -18,8 +18,13 @@ export interface Patch {
 function replaceOnce(text: string, { file, find, put }: Patch): string {
   const [before, after, ...more] = text.split(find);
   if (after !== undefined && more.length === 0) return `${before!}${put}${after}`;
-  throw new Error(`a planted bug no longer fits ${file}: found ${more.length + 1} times, not once:\n${find}`);
+  throw new Error(
+    `a planted bug no longer fits ${file}: found ${text.split(find).length - 1} times, not once:\n${find}`,
+  );
 }
+
+const edit = (file: string, change: (text: string) => string): void =>
+  writeFileSync(file, change(readFileSync(file, 'utf8')));
 
 /** Loads the code with the bug in it. @throws Error when the bug does not fit */
 export async function plant(patches: readonly Patch[]): Promise<Code> {
@@ -27,14 +32,11 @@ export async function plant(patches: readonly Patch[]): Promise<Code> {
   const foreign = new RegExp(`from '\\.\\./(?!(?:${[...rooms].join('|')})/)(.*)\\.js'`, 'g');
   const root = mkdtempSync(join(tmpdir(), 'stillwire-planted-'));
   try {
+    for (const room of rooms) cpSync(join(SOURCE, room), join(root, room), { recursive: true });
+    for (const patch of patches) edit(join(root, patch.file), (text) => replaceOnce(text, patch));
     for (const room of rooms) {
-      const there = join(root, room);
-      cpSync(join(SOURCE, room), there, { recursive: true });
-      for (const name of readdirSync(there)) {
-        const file = join(there, name);
-        let text = readFileSync(file, 'utf8');
-        for (const patch of patches) if (patch.file === `${room}/${name}`) text = replaceOnce(text, patch);
-        writeFileSync(file, text.replace(foreign, `from '${SOURCE}$1.ts'`));
+      for (const name of readdirSync(join(root, room))) {
+        edit(join(root, room, name), (text) => text.replace(foreign, `from '${SOURCE}$1.ts'`));
       }
     }
     return await loadCode((room) => (rooms.has(room) ? `${root}/` : SOURCE));

@@ -5,8 +5,10 @@ import type { Choice } from './scenario.js';
 export interface PlantedBug {
   readonly name: string;
   readonly patches: readonly Patch[];
-  /** Where it does harm; everything else is searched as it is for the real code. */
-  readonly choice?: Choice;
+  /** Where it does harm. */
+  readonly choice: Choice;
+  /** What must be found. */
+  readonly harm: RegExp;
 }
 
 const SEQUENCE = 'quiesce/sequence.ts';
@@ -42,6 +44,8 @@ const STAY = `    if (options.stayHeld === true) return { marked, saved, evidenc
 
 /** Everything goes well but for guests that are slow. */
 const calm: Choice = { unready: ['fail'], happenings: [], idle: false };
+/** Everything goes wrong. */
+const failing: Choice = { unready: ['fail'] };
 /** Some guests take nothing, and what they have not read is kept. */
 const keeping: Choice = { unready: ['keep'], happenings: [], methods: ['count', 'auto'] };
 
@@ -57,11 +61,13 @@ export const PLANTED: readonly PlantedBug[] = [
       },
     ],
     choice: calm,
+    harm: /lost/,
   },
   {
     name: 'only one sentinel',
     patches: [{ file: SWITCH, find: 'const SENTINELS = 2;', put: 'const SENTINELS = 1;' }],
     choice: { ...calm, idle: 'often' },
+    harm: /takes nothing/,
   },
   {
     name: 'the qdisc is not looked at',
@@ -73,11 +79,13 @@ export const PLANTED: readonly PlantedBug[] = [
       },
     ],
     choice: calm,
+    harm: /lost/,
   },
   {
     name: 'frames to a stopped guest: release before resume',
     patches: [{ file: SEQUENCE, find: RESUME + RELEASE, put: RELEASE + RESUME }],
     choice: { ...calm, happenings: ['stopAgain'] },
+    harm: /lost/,
   },
   {
     name: 'release before all run',
@@ -90,7 +98,8 @@ ${RELEASE}    await resumed;
 `,
       },
     ],
-    choice: { ...calm, happenings: ['stopAgain'] },
+    choice: { ...calm, happenings: ['stopAgain'], phases: ['resume', 'release'] },
+    harm: /lost/,
   },
   {
     name: 'mark after resume',
@@ -99,11 +108,13 @@ ${RELEASE}    await resumed;
       { file: SEQUENCE, find: RESUME, put: `${RESUME}    marked = await channel.mark(epoch);\n` },
     ],
     choice: { ...calm, kinds: ['inPlace'] },
+    harm: /orphan/,
   },
   {
     name: 'mark before the sweep',
     patches: [{ file: SEQUENCE, find: SWEEP + MARK, put: MARK + SWEEP }],
     choice: calm,
+    harm: /lost/,
   },
   {
     name: 'no sweep',
@@ -115,6 +126,7 @@ ${RELEASE}    await resumed;
       },
     ],
     choice: calm,
+    harm: /lost/,
   },
   {
     name: 'no drain',
@@ -126,6 +138,7 @@ ${RELEASE}    await resumed;
       },
     ],
     choice: calm,
+    harm: /lost/,
   },
   {
     name: 'stop before hold',
@@ -138,6 +151,7 @@ ${RELEASE}    await resumed;
       { file: SEQUENCE, find: STOP, put: '' },
     ],
     choice: calm,
+    harm: /lost/,
   },
   {
     name: 'recall skipped',
@@ -149,16 +163,19 @@ ${RELEASE}    await resumed;
       },
     ],
     choice: keeping,
+    harm: /lost/,
   },
   {
     name: 'recall after the stop',
     patches: [{ file: SEQUENCE, find: RECALL + STOP, put: STOP + RECALL }],
     choice: keeping,
+    harm: /lost|order/,
   },
   {
     name: 'recall takes every guest for one that is stopped',
     patches: [{ file: SEQUENCE, find: 'stops: stops(port)', put: 'stops: true' }],
     choice: keeping,
+    harm: /doubled/,
   },
   {
     name: 'a failure resumes nobody',
@@ -169,14 +186,29 @@ ${RELEASE}    await resumed;
         put: '',
       },
     ],
+    choice: failing,
+    harm: /does not run again/,
   },
   {
     name: 'a failure does not release',
     patches: [{ file: SEQUENCE, find: '  await channel.release(epoch).catch(() => undefined);', put: '' }],
+    choice: failing,
+    harm: /still held/,
   },
   {
     name: 'an abort after the save resumes nobody',
-    patches: [{ file: SEQUENCE, find: STAY, put: STAY.replace('    signal.throwIfAborted();\n    stopping = false;\n', '    stopping = false;\n    signal.throwIfAborted();\n') }],
+    patches: [
+      {
+        file: SEQUENCE,
+        find: STAY,
+        put: STAY.replace(
+          '    signal.throwIfAborted();\n    stopping = false;\n',
+          '    stopping = false;\n    signal.throwIfAborted();\n',
+        ),
+      },
+    ],
+    choice: { ...calm, happenings: ['abort', 'lease', 'death'], phases: ['save'] },
+    harm: /does not run again/,
   },
   {
     name: 'a stop that was not confirmed is not undone',
@@ -187,21 +219,26 @@ ${RELEASE}    await resumed;
         put: '      const ran = await guest.stop();\n      this.#stopped.add(guest);\n',
       },
     ],
+    choice: failing,
+    harm: /does not run again/,
   },
   {
     name: 'a second checkpoint may begin during the first',
     patches: [{ file: 'checkpoint/live-network.ts', find: '    this.#busy = true;\n', put: '' }],
     choice: { ...calm, happenings: ['overlap'] },
+    harm: /./,
   },
   {
     name: 'a hold lets frames pass',
     patches: [{ file: SWITCH, find: 'if (!this.#held && to.egress.direct)', put: 'if (to.egress.direct)' }],
     choice: calm,
+    harm: /lost|order|orphan/,
   },
   {
     name: 'queues go on during a hold',
     patches: [{ file: SWITCH, find: '    if (this.#held) return undefined;\n', put: '' }],
     choice: calm,
+    harm: /lost|order|orphan/,
   },
   {
     name: 'new frames overtake those that wait',
@@ -213,10 +250,12 @@ ${RELEASE}    await resumed;
       },
     ],
     choice: calm,
+    harm: /order/,
   },
   {
     name: 'sentinels of past holds are forgotten by an image',
     patches: [{ file: SWITCH, find: 'nonces: this.#nonces,', put: 'nonces: [],' }],
     choice: { ...calm, kinds: ['kill', 'inPlace'] },
+    harm: /forwarded a sentinel/,
   },
 ];

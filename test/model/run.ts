@@ -27,6 +27,13 @@ export interface Outcome {
   readonly inFlight: number;
 }
 
+export interface PlayOptions {
+  /** Default: after the stop. */
+  readonly settling?: Settling;
+  /** Demand of every method what count and cookie promise. */
+  readonly strict?: boolean;
+}
+
 class Run {
   readonly #scenario: Scenario;
   readonly #setting: Setting;
@@ -39,11 +46,11 @@ class Run {
   #restarts = 0;
   readonly #overlapping: Promise<unknown>[] = [];
 
-  constructor(scenario: Scenario, code: Code, settling: Settling) {
+  constructor(scenario: Scenario, code: Code, { settling = 'afterStop', strict = false }: PlayOptions) {
     this.#scenario = scenario;
-    const { guests: plans, exclusive } = scenario;
+    const { guests: plans } = scenario;
     const agenda = new Agenda(scenario.seed);
-    this.#setting = { code, agenda, account: new Account(), plans, settling, exclusive };
+    this.#setting = { code, agenda, account: new Account(), plans, settling, strict };
     this.#world = new World(this.#setting);
     this.#listen();
   }
@@ -58,7 +65,11 @@ class Run {
     if (image !== undefined && !this.#world.closed) {
       this.#world.thread.ended = true;
       let copy: World | undefined;
-      await this.#until(LIMIT_MS, 'the restart', World.restart(this.#setting, image).then((world) => (copy = world)));
+      await this.#until(
+        LIMIT_MS,
+        'the restart',
+        World.restart(this.#setting, image).then((world) => (copy = world)),
+      );
       await this.#rest(copy!, 'brought back');
     }
     account.demand();
@@ -85,7 +96,8 @@ class Run {
       },
     );
     agenda.wake();
-    if (!(await agenda.run(ms, () => done))) throw new Violation(`stuck: ${what} did not end within ${ms} ms`);
+    if (!(await agenda.run(ms, () => done)))
+      throw new Violation(`stuck: ${what} did not end within ${ms} ms`);
     if (failure !== undefined) throw failure as Error;
   }
 
@@ -106,7 +118,11 @@ class Run {
     await Promise.all(this.#overlapping);
   }
 
-  async #attempt(world: World, plan: Scenario['attempts'][number], first: boolean): Promise<ModelImage | undefined> {
+  async #attempt(
+    world: World,
+    plan: Scenario['attempts'][number],
+    first: boolean,
+  ): Promise<ModelImage | undefined> {
     const overlap = (): void => {
       const again = { ...plan, kind: 'inPlace' as const, interruptions: [] };
       if (first && !world.closed) this.#overlapping.push(this.#attempt(world, again, false));
@@ -172,5 +188,5 @@ class Run {
 }
 
 /** Plays a scenario. @throws Violation what does not hold */
-export const play = (scenario: Scenario, code: Code, settling: Settling = 'atOnce'): Promise<Outcome> =>
-  new Run(scenario, code, settling).run();
+export const play = (scenario: Scenario, code: Code, options: PlayOptions = {}): Promise<Outcome> =>
+  new Run(scenario, code, options).run();

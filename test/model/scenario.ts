@@ -3,7 +3,13 @@
  * one after the other, and what comes between. Everything not said here (how long each step takes) comes from `seed`.
  */
 import * as fc from 'fast-check';
-import { PHASES, type DrainBounds, type Phase, type QuiesceMethod, type UnreadyPolicy } from '../../src/quiesce/index.js';
+import {
+  PHASES,
+  type DrainBounds,
+  type Phase,
+  type QuiesceMethod,
+  type UnreadyPolicy,
+} from '../../src/quiesce/index.js';
 import { MOST_SEGMENTS } from './wire.js';
 
 export interface GuestPlan {
@@ -41,6 +47,8 @@ export type Happening =
   | 'driver'
   | 'lease'
   | 'overflow'
+  /** As overflow, and nobody ends the hold in time: the switch does, at twice the bound. */
+  | 'flood'
   | 'abort'
   /** Another checkpoint is begun. */
   | 'overlap';
@@ -68,8 +76,6 @@ export interface Scenario {
   readonly seed: number;
   readonly guests: readonly GuestPlan[];
   readonly attempts: readonly AttemptPlan[];
-  /** Whether checkpoints exclude each other, as LiveNetwork has it. */
-  readonly exclusive: boolean;
 }
 
 export interface Choice {
@@ -79,10 +85,10 @@ export interface Choice {
   readonly happenings?: readonly Happening[];
   /** Guests that take nothing, and guests paused by their owners, may occur. */
   readonly idle?: boolean | 'often';
+  readonly phases?: readonly Phase[];
   readonly starvedMs?: readonly number[];
   readonly readMs?: readonly number[];
   readonly room?: readonly number[];
-  readonly exclusive?: boolean;
 }
 
 /** A boolean that is true one time in `n`. */
@@ -116,6 +122,7 @@ const ALL_HAPPENINGS = [
   'saveFails',
   'lease',
   'overflow',
+  'flood',
   'abort',
   'overlap',
 ] as const;
@@ -124,7 +131,7 @@ const interruption = (choice: Choice): fc.Arbitrary<Interruption> =>
   fc.record({
     what: fc.constantFrom(...(choice.happenings ?? ALL_HAPPENINGS)),
     guest: fc.nat(3),
-    phase: fc.constantFrom(...PHASES),
+    phase: fc.constantFrom(...(choice.phases ?? PHASES)),
     delay: fc.constantFrom(0, 0.1, 0.3, 0.5, 1, 2, 5),
   });
 
@@ -143,10 +150,7 @@ const attemptPlan = (choice: Choice): fc.Arbitrary<AttemptPlan> =>
     interruptions:
       choice.happenings?.length === 0
         ? fc.constant([])
-        : fc.oneof(
-            fc.constant([]),
-            fc.array(interruption(choice), { minLength: 1, maxLength: 2 }),
-          ),
+        : fc.oneof(fc.constant([]), fc.array(interruption(choice), { minLength: 1, maxLength: 2 })),
   });
 
 export const scenario = (choice: Choice = {}): fc.Arbitrary<Scenario> =>
@@ -154,5 +158,4 @@ export const scenario = (choice: Choice = {}): fc.Arbitrary<Scenario> =>
     seed: fc.nat(),
     guests: fc.array(guestPlan(choice), { minLength: 2, maxLength: 4 }),
     attempts: fc.array(attemptPlan(choice), { minLength: 1, maxLength: 3 }),
-    exclusive: fc.constant(choice.exclusive ?? true),
   });

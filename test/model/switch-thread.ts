@@ -132,6 +132,24 @@ export class SwitchThread extends EventEmitter {
     if (this.core.held) this.#tell(NOTICE, () => this.emit('overflow', epoch));
   }
 
+  /** A hold queue has reached its bound, and so many milliseconds later twice that. */
+  flood(ms: number): void {
+    const epoch = this.#epoch;
+    this.overflow();
+    this.#agenda.in(ms, () => {
+      if (epoch !== this.#epoch || !this.core.held || this.ended) return;
+      this.#release();
+      this.#epoch++;
+    });
+  }
+
+  #release(): void {
+    this.#recalls.end();
+    this.core.release(this.#agenda.now());
+    this.#listen();
+    this.#serve();
+  }
+
   #fence(epoch: number): void {
     if (epoch === this.#epoch && this.core.held) return;
     throw new StillwireError('HOLD_EXPIRED', `hold ${epoch} has ended`);
@@ -159,7 +177,11 @@ export class SwitchThread extends EventEmitter {
     const nonce = newNonce();
     this.core.recognise([nonce]);
     for (const { port, stops } of orders) {
-      this.#recalls.take(this.#taps.find(({ id }) => id === port)!, stops, nonce);
+      this.#recalls.take(
+        this.#taps.find(({ id }) => id === port)!,
+        stops,
+        nonce,
+      );
     }
   }
 
@@ -201,16 +223,12 @@ export class SwitchThread extends EventEmitter {
       const frames = this.#recalls.amend(this.#framesOf(mark));
       const id = this.#nextMark++;
       this.#marks.set(id, { mark, frames });
-      const { frames: _, ...told } = mark;
-      return { mark: id, at: this.#agenda.now(), frames: frames.length, bytes: 0, ...told };
+      return { ...mark, mark: id, at: this.#agenda.now(), frames: frames.length, bytes: 0 };
     },
     frames: ({ mark }) => this.#marks.get(mark)!.frames,
     release: ({ epoch }) => {
       this.#fence(epoch);
-      this.#recalls.end();
-      this.core.release(this.#agenda.now());
-      this.#listen();
-      this.#serve();
+      this.#release();
       return { at: this.#agenda.now() };
     },
     restore: ({ epoch, frames, stations, nonces }) => {

@@ -70,6 +70,9 @@ export class Tap implements Port {
   #pendingDrops = 0;
   #base = 0;
   #received = 0;
+  /** Received since the queue was last seen empty; at its room or above, it may have been full. */
+  #sinceEmpty = 0;
+  #mayHaveOverrun = false;
   #droppedAtHold = 0;
   #unread = 0;
   #sentinelsUnread = 0;
@@ -108,10 +111,12 @@ export class Tap implements Port {
 
   receive(list: FrameList): number {
     list.count = 0;
+    if (this.arrived.length === 0) this.#sinceEmpty = 0;
     while (list.count < BURST) {
       const wire = this.arrived.shift();
       if (wire === undefined) break;
       this.#received++;
+      if (++this.#sinceEmpty >= this.#settings.room) this.#mayHaveOverrun = true;
       if (kindOf(wire) === 'answer') {
         if (wire.bytes.readUInt32BE(14) === this.#nonce) this.#cookie = 'answered';
         continue; // swallowed
@@ -168,13 +173,11 @@ export class Tap implements Port {
   /** Puts a frame on its way down, past every window. */
   put(wire: Wire): void {
     this.#qdisc.push(wire);
-    this.#agenda.in(this.#agenda.delay(QDISC), () => this.#dequeue());
+    if (this.#qdisc.length === 1) this.#agenda.in(this.#agenda.delay(QDISC), () => this.flush());
   }
 
-  /** One delay per frame; the first that ends takes the first frame. */
   #dequeue(): void {
-    const wire = this.#qdisc.shift();
-    if (wire === undefined) return;
+    const wire = this.#qdisc.shift()!;
     for (const entry of this.#settings.tso ? [wire] : segmentsOf(wire)) {
       if (this.ring.length >= RING_ENTRIES) {
         this.#txDropped++;
@@ -187,7 +190,12 @@ export class Tap implements Port {
     this.onRing();
   }
 
-  /** Waits until the qdisc is empty. */
+  /** Frames on their way down, before the hypervisor. */
+  get unread(): number {
+    return this.#qdisc.length + this.ring.length;
+  }
+
+  /** Empties the qdisc. */
   flush(): void {
     while (this.#qdisc.length > 0) this.#dequeue();
   }
@@ -216,6 +224,7 @@ export class Tap implements Port {
     this.#sentinelSent = false;
     this.#cookie = 'unasked';
     this.recalled = 0;
+    this.#mayHaveOverrun = false;
     this.#base += this.#takenDrops + this.#pendingDrops;
     this.#takenDrops = this.#pendingDrops = 0;
   }
@@ -255,7 +264,7 @@ export class Tap implements Port {
       receivedFrames: this.#received,
       socketDrops: this.#takenDrops,
       queueEmpty: this.arrived.length === 0,
-      mayHaveOverrun: false,
+      mayHaveOverrun: this.#mayHaveOverrun,
     };
   }
 

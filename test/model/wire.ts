@@ -70,7 +70,8 @@ export function unitsOf({ bytes }: Wire): number[] {
 }
 
 export const isWhole = ({ bytes }: Wire): boolean => bytes[SEGMENT] === WHOLE;
-export const isLast = (wire: Wire): boolean => isWhole(wire) || wire.bytes[SEGMENT] === wire.bytes[SEGMENTS]! - 1;
+export const isLast = (wire: Wire): boolean =>
+  isWhole(wire) || wire.bytes[SEGMENT] === wire.bytes[SEGMENTS]! - 1;
 
 /** The frame as a device without TSO hands it on. */
 export function segmentsOf(wire: Wire): Wire[] {
@@ -84,7 +85,10 @@ export function segmentsOf(wire: Wire): Wire[] {
 }
 
 /** A marker that asks every guest for an answer, and that answer; `nonce` is any number. */
-export const marker = (nonce: number): Wire => ({ vnet: plain, bytes: frame(nonce, { type: MARKER, from: station(0xff00) }) });
+export const marker = (nonce: number): Wire => ({
+  vnet: plain,
+  bytes: frame(nonce, { type: MARKER, from: station(0xff00) }),
+});
 export const answer = (nonce: number, from: number): Wire => ({
   vnet: plain,
   bytes: frame(nonce, { type: ANSWER, from: station(from) }),

@@ -21,6 +21,8 @@ import { Tap } from './tap.js';
 import { isFor, kindOf, unitsOf } from './wire.js';
 
 const LEASE_MS = 3_600_000; // the model ends leases itself
+/** From a hold queue's bound to twice that bound, at the least. */
+const FLOOD_MS = 12;
 const PREPARING = { least: 0.1, most: 1, seldom: 5 };
 const COMMIT = { least: 1, most: 3, seldom: 10 };
 
@@ -45,11 +47,13 @@ export interface Setting {
   readonly account: Account;
   readonly plans: readonly GuestPlan[];
   readonly settling: Settling;
-  readonly exclusive: boolean;
+  /** Whether a method that promises nothing is held to the others' promises. */
+  readonly strict: boolean;
 }
 
 const portOf = (guest: number): string => `vm${guest}/nic0`;
-const unitsIn = (wires: Ram['tx']): number[] => wires.filter((wire) => kindOf(wire) === 'data').flatMap(unitsOf);
+const unitsIn = (wires: Ram['tx']): number[] =>
+  wires.filter((wire) => kindOf(wire) === 'data').flatMap(unitsOf);
 
 export class World {
   readonly thread: SwitchThread;
@@ -92,7 +96,10 @@ export class World {
       return machine;
     });
     if (image === undefined) for (const { tap } of this.machines) this.thread.addTap(tap);
-    const network = Object.assign(new EventEmitter(), { definition: { network: 'lab' }, currentHold: undefined });
+    const network = Object.assign(new EventEmitter(), {
+      definition: { network: 'lab' },
+      currentHold: undefined,
+    });
     this.#live = new code.LiveNetwork(network as unknown as Network);
   }
 
@@ -116,7 +123,6 @@ export class World {
 
   /** Takes one checkpoint. @throws StillwireError what failed it, everything undone */
   take(plan: AttemptPlan, overlap: () => void): Promise<ModelImage> {
-    if (!this.#setting.exclusive) return this.#take(plan, overlap);
     return this.#live.exclusively(() => this.#take(plan, overlap));
   }
 
@@ -183,12 +189,12 @@ export class World {
       resume: () => crew.resume(),
       stops: (port) => this.machines.some((m) => portOf(m.number) === port && crew.stateOf(m) === 'running'),
     };
-    const present_ = crew.present as Machine[];
+    const those = this.machines.filter(({ name }) => present.has(name));
     const save = async (): Promise<void> => {
       if (plan.kind === 'background') {
-        return everyone(present_, (m) => m.saveAndGoOn(m.name, states.get(m.number) === 'running', signal));
+        return everyone(those, (m) => m.saveAndGoOn(m.name, states.get(m.number) === 'running', signal));
       }
-      await everyone(present_, (machine) => machine.save(machine.name, signal));
+      await everyone(those, (machine) => machine.save(machine.name, signal));
       if (plan.kind !== 'kill') return;
       signal.throwIfAborted();
       await agenda.sleep(agenda.delay(COMMIT));
@@ -210,9 +216,10 @@ export class World {
         beforePhase: (phase) => {
           if (phase === 'stop') for (const guest of lossy) this.lossy.add(guest);
           for (const one of plan.interruptions) {
-            if (one.phase === phase) agenda.in(one.delay, () => {
-              if (!over && (one.what !== 'lease' || holding)) this.#happen(one, caller, overlap);
-            });
+            if (one.phase === phase)
+              agenda.in(one.delay, () => {
+                if (!over && (one.what !== 'lease' || holding)) this.#happen(one, caller, overlap);
+              });
           }
           return Promise.resolve();
         },
@@ -230,6 +237,7 @@ export class World {
 
   /** Quiet promises nothing to anybody, a cookie nothing to those whom nobody can ask. */
   #promisesNothing({ method }: AttemptPlan): number[] {
+    if (this.#setting.strict) return [];
     return this.machines
       .map(({ number }) => number)
       .filter((n) => method === 'quiet' || (method === 'cookie' && !this.#setting.plans[n - 1]!.known));
@@ -241,6 +249,7 @@ export class World {
     if (one.what === 'overlap') return overlap();
     if (one.what === 'abort') return caller.abort(new StillwireError('INTERNAL', 'the caller gave up'));
     if (one.what === 'overflow') return this.thread.overflow();
+    if (one.what === 'flood') return this.thread.flood(FLOOD_MS);
     if (one.what === 'lease') {
       return void this.thread.emit('failed', new StillwireError('HOLD_EXPIRED', 'the lease ran out'));
     }
@@ -264,12 +273,14 @@ export class World {
   #checkFree(ran: readonly Machine[]): void {
     const { account } = this.#setting;
     if (this.thread.core.held) account.fault('the network is still held');
-    for (const { name, running, dead } of ran) if (!running && !dead) account.fault(`${name} does not run again`);
+    for (const { name, running, dead } of ran)
+      if (!running && !dead) account.fault(`${name} does not run again`);
     this.checkLedger();
   }
 
   checkLedger(): void {
-    for (const fault of imbalances(this.thread.core.ledger())) this.#setting.account.fault(`ledger: ${fault}`);
+    for (const fault of imbalances(this.thread.core.ledger()))
+      this.#setting.account.fault(`ledger: ${fault}`);
   }
 
   #checkImage(image: ModelImage, plan: AttemptPlan): void {
@@ -301,7 +312,7 @@ export class World {
   /** Whether nothing is under way. */
   get atRest(): boolean {
     return (
-      this.machines.every(({ dead, ram, tap }) => dead || (ram.tx.length + ram.rx.length + tap.ring.length === 0)) &&
+      this.machines.every(({ dead, atRest }) => dead || atRest) &&
       this.machines.every(({ tap }) => tap.arrived.length === 0) &&
       this.thread.core.ledger().every(({ port, egress }) => egress.held === 0 || this.#isDead(port))
     );
