@@ -17,18 +17,7 @@ import { StillwireError } from '../../src/errors/index.js';
 import type { Guest, GuestIdentity, RunState } from '../../src/guest/index.js';
 import type { Agenda } from './agenda.js';
 import type { Tap } from './tap.js';
-import {
-  answer,
-  asks,
-  encode,
-  isFor,
-  isLast,
-  kindOf,
-  nonceOf,
-  unitsOf,
-  type DataFrame,
-  type Wire,
-} from './wire.js';
+import { asks, echoAnswer, echoHere, encode, isFor, isLast, kindOf, unitsOf, type DataFrame, type Wire } from './wire.js';
 
 export interface Traits {
   /** Milliseconds the guest needs for a frame. */
@@ -37,8 +26,9 @@ export interface Traits {
   readonly slots: number;
   /** Whether it sends the sentinels it sees back, as a bridging guest does. */
   readonly bridges: boolean;
-  /** Whether it answers a marker. */
+  /** Whether its echo agent answers, and whether it says that it is there. */
   readonly answers: boolean;
+  readonly known: boolean;
   /** How long its hypervisor may get no processor, milliseconds. */
   readonly starvedMs: number;
 }
@@ -124,6 +114,11 @@ export class Machine implements Guest {
     this.#transmitLater(wire);
   }
 
+  /** Its echo agent says that it is there. */
+  announce(): void {
+    if (this.traits.known) this.#transmitLater(echoHere(this.number));
+  }
+
   #transmitLater(wire: Wire): void {
     this.ram.tx.push(wire);
     this.#transmit();
@@ -135,7 +130,7 @@ export class Machine implements Guest {
     const kind = kindOf(wire);
     if (kind === 'sentinel') {
       if (this.traits.bridges) this.#read(wire);
-    } else if (kind === 'marker' || isFor(wire, this.number)) {
+    } else if (kind === 'echo' || isFor(wire, this.number)) {
       if (kind === 'data') this.ram.got.push(...unitsOf(wire));
       this.#read(wire);
     }
@@ -157,8 +152,8 @@ export class Machine implements Guest {
       if (wire === undefined) return;
       const kind = kindOf(wire);
       if (kind === 'sentinel') this.#transmitLater(wire);
-      else if (kind === 'marker') {
-        if (this.traits.answers) this.#transmitLater(answer(nonceOf(wire), this.number));
+      else if (kind === 'echo') {
+        if (this.traits.answers) this.#transmitLater(echoAnswer(wire, this.number));
       } else if (asks(wire) && isLast(wire)) this.onAsked(wire);
       this.#flush();
       this.#work();

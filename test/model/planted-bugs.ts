@@ -14,7 +14,10 @@ export interface PlantedBug {
 const SEQUENCE = 'quiesce/sequence.ts';
 const SWITCH = 'switch/switch.ts';
 
-const RESUME = `    await timed('resume', () => participants.resume());
+const RESUME = `    await timed('resume', () => {
+      stopping = false; // tried once; what fails before that is undone
+      return participants.resume();
+    });
 `;
 const RELEASE = `    const { at: releasedAt } = await timed('release', () => channel.release(epoch));
 `;
@@ -37,9 +40,7 @@ const RECALL = `    await timed('recall', () =>
       ),
     );
 `;
-const STAY = `    if (options.stayHeld === true) return { marked, saved, evidence, heldAt };
-    signal.throwIfAborted();
-    stopping = false;
+const RESUMING = `      stopping = false; // tried once; what fails before that is undone
 `;
 
 /** Everything goes well but for guests that are slow. */
@@ -93,7 +94,9 @@ export const PLANTED: readonly PlantedBug[] = [
       {
         file: SEQUENCE,
         find: RESUME + RELEASE,
-        put: `    const resumed = timed('resume', () => participants.resume());
+        put: `    const resumed = timed('resume', () => {
+${RESUMING}      return participants.resume();
+    });
 ${RELEASE}    await resumed;
 `,
       },
@@ -200,11 +203,11 @@ ${RELEASE}    await resumed;
     patches: [
       {
         file: SEQUENCE,
-        find: STAY,
-        put: STAY.replace(
-          '    signal.throwIfAborted();\n    stopping = false;\n',
-          '    stopping = false;\n    signal.throwIfAborted();\n',
-        ),
+        find: `    signal.throwIfAborted();
+${RESUME}`,
+        put: `    stopping = false;
+    signal.throwIfAborted();
+${RESUME.replace(RESUMING, '')}`,
       },
     ],
     choice: { ...calm, happenings: ['abort', 'lease', 'death'], phases: ['save'] },

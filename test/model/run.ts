@@ -5,7 +5,6 @@
 import { Account, Violation } from './account.js';
 import { Agenda } from './agenda.js';
 import type { Code } from './code.js';
-import type { Settling } from './recall.js';
 import type { Scenario } from './scenario.js';
 import { ALL, asks, fromOf } from './wire.js';
 import { World, type ModelImage, type Setting } from './world.js';
@@ -28,8 +27,6 @@ export interface Outcome {
 }
 
 export interface PlayOptions {
-  /** Default: after the stop. */
-  readonly settling?: Settling;
   /** Demand of every method what count and cookie promise. */
   readonly strict?: boolean;
 }
@@ -46,11 +43,11 @@ class Run {
   #restarts = 0;
   readonly #overlapping: Promise<unknown>[] = [];
 
-  constructor(scenario: Scenario, code: Code, { settling = 'afterStop', strict = false }: PlayOptions) {
+  constructor(scenario: Scenario, code: Code, { strict = false }: PlayOptions) {
     this.#scenario = scenario;
     const { guests: plans } = scenario;
     const agenda = new Agenda(scenario.seed);
-    this.#setting = { code, agenda, account: new Account(), plans, settling, strict };
+    this.#setting = { code, agenda, account: new Account(), plans, strict };
     this.#world = new World(this.#setting);
     this.#listen();
   }

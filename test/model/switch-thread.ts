@@ -2,21 +2,17 @@
  * The switch thread as the model has it: the real Switch, turned by the agenda; commands and answers under way for a
  * moment each, in order. It does what switch/thread.ts does around the Switch (fencing by epoch, marks pinned, ports of
  * a held opening not listened to), and looks like a SwitchHandle, so that the real LeasedChannel works on it.
- *
- * Recall and cookies, which the Switch of this model does not know itself, are done here as quiesce/channel.ts has them.
  */
 import { EventEmitter } from 'node:events';
 import { StillwireError } from '../../src/errors/index.js';
-import { newNonce } from '../../src/frame/sentinel.js';
-import { VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../../src/frame/types.js';
+import { VNET_HEADER_BYTES, type InflightFrame } from '../../src/frame/types.js';
+import { FrameMemory } from '../../src/port/batch.js';
 import { counterMemory } from '../../src/switch/counters.js';
 import type { CommandName, Commands } from '../../src/switch/protocol.js';
-import type { Mark, RecallOrder, Switch } from '../../src/switch/switch.js';
+import type { Mark, Switch } from '../../src/switch/switch.js';
 import type { Agenda } from './agenda.js';
 import type { Code } from './code.js';
-import { Recalls, type Settling } from './recall.js';
 import type { Tap } from './tap.js';
-import { marker } from './wire.js';
 
 const MESSAGE = { least: 0.02, most: 0.2, seldom: 1.5 };
 const TURN = { least: 0.01, most: 0.1, seldom: 3 };
@@ -24,6 +20,7 @@ const NOTICE = { least: 0.02, most: 0.1, seldom: 1 };
 
 /** Of whatever network there is: one after the other. */
 const counters = counterMemory();
+const memory = new FrameMemory();
 
 type Handlers = { [C in CommandName]?: (ask: Commands[C]['ask']) => Commands[C]['answer'] };
 
@@ -31,7 +28,6 @@ export class SwitchThread extends EventEmitter {
   readonly core: Switch;
   readonly #agenda: Agenda;
   readonly #taps: Tap[] = [];
-  readonly #recalls: Recalls;
   readonly #armed = new Set<number>();
   readonly #marks = new Map<number, { mark: Mark; frames: InflightFrame[] }>();
   #listening = true;
@@ -44,12 +40,12 @@ export class SwitchThread extends EventEmitter {
   #lastAnswer = 0;
   ended = false;
 
-  constructor(code: Code, agenda: Agenda, settling: Settling) {
+  constructor(code: Code, agenda: Agenda) {
     super();
     this.#agenda = agenda;
     new Uint8Array(counters).fill(0);
-    this.core = new code.Switch(counters, () => BigInt(Math.floor(agenda.now() * 1e6)));
-    this.#recalls = new Recalls(settling);
+    const wallClock = (): bigint => BigInt(Math.floor(agenda.now() * 1e6));
+    this.core = new code.Switch(counters, wallClock, undefined, memory);
     this.core.addSegment('lan', { reservedMulticast: 'forward', ageingSeconds: 300 });
   }
 
@@ -144,7 +140,6 @@ export class SwitchThread extends EventEmitter {
   }
 
   #release(): void {
-    this.#recalls.end();
     this.core.release(this.#agenda.now());
     this.#listen();
     this.#serve();
@@ -156,8 +151,8 @@ export class SwitchThread extends EventEmitter {
   }
 
   #framesOf(mark: Mark): InflightFrame[] {
-    return mark.frames.map(({ frame, destinations }) => ({
-      sequence: frame.sequence,
+    return mark.frames.map(({ frame, destinations }, i) => ({
+      sequence: i + 1,
       timeNs: frame.timeNs,
       ingress: frame.ingress,
       destinations,
@@ -166,30 +161,10 @@ export class SwitchThread extends EventEmitter {
     }));
   }
 
-  #sendCookies(ports: readonly PortId[] | undefined): void {
-    const nonce = Math.floor(this.#agenda.random() * 0xffff_ffff);
-    for (const tap of this.#taps) {
-      if (ports === undefined || ports.includes(tap.id)) tap.sendCookie(marker(nonce), nonce);
-    }
-  }
-
-  #recall(orders: readonly RecallOrder[]): void {
-    const nonce = newNonce();
-    this.core.recognise([nonce]);
-    for (const { port, stops } of orders) {
-      this.#recalls.take(
-        this.#taps.find(({ id }) => id === port)!,
-        stops,
-        nonce,
-      );
-    }
-  }
-
   readonly #handlers: Handlers = {
     hold: () => {
       if (this.core.held) throw new StillwireError('NETWORK_HELD', 'the network is held already');
       this.core.hold();
-      this.#recalls.begin();
       return { epoch: ++this.#epoch, at: this.#agenda.now() };
     },
     sentinels: ({ epoch, nonce }) => {
@@ -197,19 +172,18 @@ export class SwitchThread extends EventEmitter {
       this.core.sendSentinels(nonce);
       return undefined;
     },
-    cookies: ({ epoch, ports }) => {
+    cookies: ({ epoch, nonce, ports }) => {
       this.#fence(epoch);
-      this.#sendCookies(ports);
+      this.core.sendCookies(nonce, this.#agenda.now(), ports);
       return undefined;
     },
     recall: ({ epoch, ports }) => {
       this.#fence(epoch);
-      this.#recall(ports);
+      this.core.recall(ports, this.#agenda.now());
       return undefined;
     },
     sweep: ({ epoch }) => {
       this.#fence(epoch);
-      this.#recalls.settle(true);
       this.core.sweep(this.#agenda.now());
       return undefined;
     },
@@ -220,7 +194,7 @@ export class SwitchThread extends EventEmitter {
     mark: ({ epoch }) => {
       this.#fence(epoch);
       const mark = this.core.mark(this.#agenda.now());
-      const frames = this.#recalls.amend(this.#framesOf(mark));
+      const frames = this.#framesOf(mark);
       const id = this.#nextMark++;
       this.#marks.set(id, { mark, frames });
       return { ...mark, mark: id, at: this.#agenda.now(), frames: frames.length, bytes: 0 };
@@ -231,9 +205,10 @@ export class SwitchThread extends EventEmitter {
       this.#release();
       return { at: this.#agenda.now() };
     },
-    restore: ({ epoch, frames, stations, nonces }) => {
+    restore: ({ epoch, frames, stations, nonces, cookies, addresses }) => {
       this.#fence(epoch);
       this.core.recognise(nonces);
+      this.core.recogniseCookies(cookies, addresses, this.#agenda.now());
       this.core.learnStations(stations, this.#agenda.now());
       this.core.restore(frames);
       this.#listen();

@@ -13,8 +13,8 @@
  */
 import { VNET_HEADER_BYTES, type PortId } from '../../src/frame/types.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from '../../src/port/batch.js';
-import type { CookieState, DownEvidence, PortKind, UpEvidence } from '../../src/port/evidence.js';
-import { ringEntries, type Port } from '../../src/port/port.js';
+import type { DownEvidence, PortKind, UpEvidence } from '../../src/port/evidence.js';
+import { ringEntries, type Port, type Unread } from '../../src/port/port.js';
 import type { Agenda } from './agenda.js';
 import { kindOf, segmentsOf, unitsOf, type Wire } from './wire.js';
 
@@ -26,6 +26,8 @@ const SHADOW = 2 * RING_ENTRIES;
 const QDISC = { least: 0, most: 0.01, seldom: 3 };
 const COUNTING = { least: 0, most: 0.01, seldom: 0.4 };
 
+const stored = ({ vnet, bytes }: Wire): Buffer => Buffer.concat([vnet, bytes]);
+
 export interface TapSettings {
   readonly id: PortId;
   readonly kind: PortKind;
@@ -34,8 +36,6 @@ export interface TapSettings {
   readonly tso: boolean;
   /** Frames the receive queue takes. */
   readonly room: number;
-  /** Whether anybody behind the port is known to answer a marker. */
-  readonly known: boolean;
 }
 
 /** What the world wants to know. */
@@ -77,9 +77,10 @@ export class Tap implements Port {
   #unread = 0;
   #sentinelsUnread = 0;
   #sentinelSent = false;
-  #cookie: CookieState = 'unasked';
-  #nonce = -1;
-  recalled = 0;
+  /** Entries read since the last recall. */
+  #read = 0;
+  /** In this hold. What is sent then is in the ring at once: an assumption. */
+  #recalled = false;
 
   constructor(settings: TapSettings, memory: FrameMemory, agenda: Agenda, watcher: TapWatcher) {
     this.id = settings.id;
@@ -104,7 +105,9 @@ export class Tap implements Port {
   }
 
   read(): Wire | undefined {
-    return this.ring.shift();
+    const wire = this.ring.shift();
+    if (wire !== undefined) this.#read++;
+    return wire;
   }
 
   // Our side.
@@ -117,10 +120,6 @@ export class Tap implements Port {
       if (wire === undefined) break;
       this.#received++;
       if (++this.#sinceEmpty >= this.#settings.room) this.#mayHaveOverrun = true;
-      if (kindOf(wire) === 'answer') {
-        if (wire.bytes.readUInt32BE(14) === this.#nonce) this.#cookie = 'answered';
-        continue; // swallowed
-      }
       const slot = this.#memory.receiveSlot(list.count);
       this.#memory.bytes.set(wire.vnet, slot);
       this.#memory.bytes.set(wire.bytes, slot + FRAME_OFFSET);
@@ -164,12 +163,6 @@ export class Tap implements Port {
     return i - from;
   }
 
-  /** Sends what had been sent before and was read out of the ring. */
-  resend(wire: Wire): void {
-    this.#unread++;
-    this.put(wire);
-  }
-
   /** Puts a frame on its way down, past every window. */
   put(wire: Wire): void {
     this.#qdisc.push(wire);
@@ -200,17 +193,19 @@ export class Tap implements Port {
     while (this.#qdisc.length > 0) this.#dequeue();
   }
 
-  /** The entry read last, whether it reached the guest or waits in the hypervisor's queue. */
-  get lastRead(): Wire | undefined {
-    return this.#shadow[this.#shadow.length - this.ring.length - 1];
+  recall(): Unread {
+    this.flush(); // as long as it takes
+    const ring = this.ring.splice(0);
+    const taken = ring.length === 0 ? undefined : this.#shadow.at(-ring.length - 1);
+    this.#shadow = taken === undefined ? [] : [taken];
+    this.#ringIsEmpty();
+    this.#read = 0;
+    this.#recalled = true;
+    return { taken: taken && stored(taken), ring: ring.map(stored) };
   }
 
-  /** Reads the ring out through our own descriptor. */
-  readOut(): Wire[] {
-    this.flush();
-    const entries = this.ring.splice(0);
-    this.#shadow.length -= entries.length;
-    return entries;
+  readSinceRecall(): number {
+    return this.#read;
   }
 
   #ringIsEmpty(): boolean {
@@ -220,10 +215,9 @@ export class Tap implements Port {
   }
 
   beginHold(): void {
+    this.#recalled = false;
     this.#droppedAtHold = this.#txDropped;
     this.#sentinelSent = false;
-    this.#cookie = 'unasked';
-    this.recalled = 0;
     this.#mayHaveOverrun = false;
     this.#base += this.#takenDrops + this.#pendingDrops;
     this.#takenDrops = this.#pendingDrops = 0;
@@ -234,15 +228,9 @@ export class Tap implements Port {
     this.#sentinelSent = room;
     if (!room) return false;
     this.put(this.#wireOf(list, 0));
+    if (this.#recalled) this.flush();
     this.#sentinelsUnread++;
     return true;
-  }
-
-  sendCookie(wire: Wire, nonce: number): void {
-    if (!this.#settings.known) return;
-    this.#cookie = 'asked';
-    this.#nonce = nonce;
-    this.put(wire);
   }
 
   downEvidence(): DownEvidence {
@@ -251,8 +239,8 @@ export class Tap implements Port {
       sendQueueBytes: this.#qdisc.reduce((sum, { bytes }) => sum + bytes.length, 0),
       ringEmpty: this.#ringIsEmpty(),
       droppedSinceHold: this.#txDropped - this.#droppedAtHold,
-      cookie: this.#cookie,
-      recalled: this.recalled,
+      cookie: 'unasked',
+      recalled: 0,
     };
   }
 

@@ -2,7 +2,8 @@
  * Frames of the model. Each says who sent it, to whom, and its number; a super-frame is of several segments, which
  * may be parted on the way (as the kernel does for a guest without TSO). The unit of every account is the segment.
  */
-import { SENTINEL_ETHERTYPE } from '../../src/frame/sentinel.js';
+import { ECHO_ANSWER, ECHO_HERE, encodeEcho, parseEcho } from '../../src/frame/cookie.js';
+import { NONCE_BYTES } from '../../src/frame/sentinel.js';
 import { VNET_HEADER_BYTES } from '../../src/frame/types.js';
 import { BROADCAST, frame, station } from '../pure/frames.js';
 
@@ -16,15 +17,17 @@ export const ALL = -1;
 export const MOST_SEGMENTS = 4;
 const LENGTH = 60;
 const DATA = 0x88b6;
-const MARKER = 0x88b7;
-const ANSWER = 0x88b8;
+const TYPE_END = 14;
+const EVERYBODY = 0xffff_ffff_ffff;
 const WHOLE = 0xff;
 /** Offsets behind the EtherType and the number. */
 const SEGMENT = 18;
 const SEGMENTS = 19;
 const ASKS = 20;
 
-export type Kind = 'data' | 'sentinel' | 'marker' | 'answer';
+export type Kind = 'data' | 'sentinel' | 'echo';
+
+const macOf = (guest: number): number => station(guest).readUIntBE(0, 6);
 
 const plain = Buffer.alloc(VNET_HEADER_BYTES);
 
@@ -52,8 +55,8 @@ export function encode({ number, from, to, segments, asks }: DataFrame): Wire {
 
 export function kindOf({ bytes }: Wire): Kind {
   const type = bytes.readUInt16BE(12);
-  if (type === SENTINEL_ETHERTYPE) return 'sentinel';
-  return type === DATA ? 'data' : type === MARKER ? 'marker' : 'answer';
+  if (type === DATA) return 'data';
+  return parseEcho(bytes, TYPE_END, bytes.length) === undefined ? 'sentinel' : 'echo';
 }
 
 export const fromOf = ({ bytes }: Wire): number => bytes.readUInt16BE(10);
@@ -84,13 +87,13 @@ export function segmentsOf(wire: Wire): Wire[] {
   });
 }
 
-/** A marker that asks every guest for an answer, and that answer; `nonce` is any number. */
-export const marker = (nonce: number): Wire => ({
+/** What an echo agent sends: by itself, and as an answer to a request for it (docs/echo-agent.md). */
+export const echoHere = (from: number): Wire => ({
   vnet: plain,
-  bytes: frame(nonce, { type: MARKER, from: station(0xff00) }),
+  bytes: encodeEcho({ operation: ECHO_HERE, nonce: new Uint8Array(NONCE_BYTES), port: 0 }, macOf(from), EVERYBODY),
 });
-export const answer = (nonce: number, from: number): Wire => ({
-  vnet: plain,
-  bytes: frame(nonce, { type: ANSWER, from: station(from) }),
-});
-export const nonceOf = ({ bytes }: Wire): number => bytes.readUInt32BE(14);
+
+export function echoAnswer({ bytes }: Wire, from: number): Wire {
+  const { nonce, port } = parseEcho(bytes, TYPE_END, bytes.length)!;
+  return { vnet: plain, bytes: encodeEcho({ operation: ECHO_ANSWER, nonce, port }, macOf(from), EVERYBODY) };
+}

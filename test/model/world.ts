@@ -8,13 +8,12 @@ import { everyone } from '../../src/checkpoint/everyone.js';
 import { StillwireError } from '../../src/errors/index.js';
 import type { InflightFrame } from '../../src/frame/types.js';
 import type { Network } from '../../src/network/index.js';
-import type { Channel, Participants, PortEvidence } from '../../src/quiesce/index.js';
+import type { Channel, Observation, PortEvidence } from '../../src/quiesce/index.js';
 import { imbalances, type MarkAnswer, type SwitchHandle } from '../../src/switch/index.js';
 import type { Account, Memory } from './account.js';
 import type { Agenda } from './agenda.js';
 import type { Code } from './code.js';
 import { Machine, type Ram } from './machine.js';
-import type { Settling } from './recall.js';
 import type { AttemptPlan, GuestPlan, Interruption } from './scenario.js';
 import { SwitchThread } from './switch-thread.js';
 import { Tap } from './tap.js';
@@ -46,12 +45,12 @@ export interface Setting {
   readonly agenda: Agenda;
   readonly account: Account;
   readonly plans: readonly GuestPlan[];
-  readonly settling: Settling;
   /** Whether a method that promises nothing is held to the others' promises. */
   readonly strict: boolean;
 }
 
 const portOf = (guest: number): string => `vm${guest}/nic0`;
+const numberOf = (port: string): number => Number(port.slice(2).split('/')[0]);
 const unitsIn = (wires: Ram['tx']): number[] =>
   wires.filter((wire) => kindOf(wire) === 'data').flatMap(unitsOf);
 
@@ -69,7 +68,7 @@ export class World {
   constructor(setting: Setting, image?: ModelImage) {
     const { code, agenda, account, plans } = setting;
     this.#setting = setting;
-    this.thread = new SwitchThread(code, agenda, setting.settling);
+    this.thread = new SwitchThread(code, agenda);
     if (image !== undefined) {
       this.thread.openHeld();
       for (const guest of image.lossy) this.lossy.add(guest);
@@ -92,7 +91,10 @@ export class World {
       const parts = { number, tap, traits: plan, agenda, disk: this.#disk, ram, paused: plan.paused };
       const machine = new Machine(parts);
       if (saved?.state === 'ended') machine.dead = true;
-      else if (image === undefined && !plan.paused) machine.running = true;
+      else if (image === undefined && !plan.paused) {
+        machine.running = true;
+        machine.announce();
+      }
       return machine;
     });
     if (image === undefined) for (const { tap } of this.machines) this.thread.addTap(tap);
@@ -167,15 +169,15 @@ export class World {
       recall: (epoch, ports) => leased.recall(epoch, ports),
       sweep: (epoch) => leased.sweep(epoch),
       observe: async (epoch) => {
-        const seen = await leased.observe(epoch);
-        return seen.filter(({ port }) => present.has(port.split('/')[0]!));
+        seen = (await leased.observe(epoch)).filter(({ port }) => present.has(port.split('/')[0]!));
+        return seen;
       },
       mark: (epoch) => leased.mark(epoch),
       release: (epoch) => leased.release(epoch),
     };
     let holding = false;
     let over = false;
-    const lossy = this.#promisesNothing(plan);
+    let seen: Observation[] = [];
     const states = new Map(this.machines.map((machine) => [machine.number, crew.stateOf(machine)]));
     const guests = (): Map<number, SavedGuest> =>
       new Map(
@@ -184,11 +186,6 @@ export class World {
           return [number, { ram: state === 'ended' ? ram : this.#disk.get(name)!, state }];
         }),
       );
-    const participants: Participants = {
-      stop: () => crew.stop(),
-      resume: () => crew.resume(),
-      stops: (port) => this.machines.some((m) => portOf(m.number) === port && crew.stateOf(m) === 'running'),
-    };
     const those = this.machines.filter(({ name }) => present.has(name));
     const save = async (): Promise<void> => {
       if (plan.kind === 'background') {
@@ -205,7 +202,7 @@ export class World {
     };
     try {
       const { kind, method, unready, bounds, requireProof } = plan;
-      const cut = await code.runSequence(witnessed, participants, save, {
+      const cut = await code.runSequence(witnessed, crew, save, {
         method,
         unready,
         bounds,
@@ -214,7 +211,7 @@ export class World {
         time: agenda,
         stayHeld: kind === 'kill',
         beforePhase: (phase) => {
-          if (phase === 'stop') for (const guest of lossy) this.lossy.add(guest);
+          if (phase === 'stop') for (const guest of this.#promisesNothing(plan, seen)) this.lossy.add(guest);
           for (const one of plan.interruptions) {
             if (one.phase === phase)
               agenda.in(one.delay, () => {
@@ -236,11 +233,10 @@ export class World {
   }
 
   /** Quiet promises nothing to anybody, a cookie nothing to those whom nobody can ask. */
-  #promisesNothing({ method }: AttemptPlan): number[] {
+  #promisesNothing({ method }: AttemptPlan, seen: readonly Observation[]): number[] {
     if (this.#setting.strict) return [];
-    return this.machines
-      .map(({ number }) => number)
-      .filter((n) => method === 'quiet' || (method === 'cookie' && !this.#setting.plans[n - 1]!.known));
+    const mute = ({ down }: Observation): boolean => method === 'cookie' && down.cookie === 'unasked';
+    return seen.filter((port) => method === 'quiet' || mute(port)).map(({ port }) => numberOf(port));
   }
 
   #happen(one: Interruption, caller: AbortController, overlap: () => void): void {
@@ -287,7 +283,7 @@ export class World {
     const { account, code } = this.#setting;
     for (const fault of imbalances(image.answer.ledger)) account.fault(`ledger at the mark: ${fault}`);
     for (const evidence of image.evidence) {
-      const number = Number(evidence.port.slice(2).split('/')[0]);
+      const number = numberOf(evidence.port);
       const { ram, state } = image.guests.get(number)!;
       const takes = ram.taking && state === 'running';
       if (!takes && code.isProven([evidence])) account.fault(`${evidence.port} is proven and takes nothing`);

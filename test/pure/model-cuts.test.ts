@@ -1,12 +1,7 @@
 /** The real sequence, switch and crew in a simulated world: searched for a wrong interleaving, and none found. */
-import { beforeAll, expect, test, vi } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { loadCode, type Code } from '../model/code.js';
 import { findsNothing, findsSomething, PATIENCE } from '../model/search.js';
-
-vi.mock('../../src/sys/memory.js', async (original) => {
-  const { oneArena } = await import('../model/one-arena.js');
-  return oneArena(await original());
-});
 
 let code: Code;
 beforeAll(async () => {
