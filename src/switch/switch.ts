@@ -537,6 +537,7 @@ export class Switch {
   /** Receives on every port until nothing waits (bounded: a guest still running could go on for ever). */
   sweep(now: number): void {
     this.#cookies.endSending();
+    for (const recalled of this.#recalled.values()) recalled.whenStopped();
     for (const { index } of this.#byId.values()) {
       for (let rounds = 0; rounds < 10_000 && !this.overflowed && this.receive(index, now) > 0; rounds++);
     }
