@@ -9,14 +9,16 @@ import { StillwireError, type ErrorCode } from '../errors/index.js';
 import type { Guest, GuestIdentity, RunState, WritableDisk } from './guest.js';
 import { ask, StatusAnswer } from './qemu-answers.js';
 import { writableDisks } from './qemu-disks.js';
+import type { HypervisorProcess } from './hypervisor-process.js';
 import { readIdentity } from './qemu-identity.js';
-
-import type { QemuProcess } from './qemu-process.js';
 import { StateSaver } from './qemu-saver.js';
 import type { QmpClient, QmpEvent } from './qmp.js';
 
 /** QEMU's run states (qapi/run-state.json) from which `cont` goes on. */
 const PAUSED_STATES: ReadonlySet<string> = new Set(['paused', 'prelaunch', 'postmigrate']);
+
+/** QEMU's run state as a guest's. */
+export const plainState = (status: string): RunState => (PAUSED_STATES.has(status) ? 'paused' : status);
 
 /** What is told in a user's terms; the rest (a timeout, an abort and its reason) speaks for itself. */
 const OURS_TO_EXPLAIN: ReadonlySet<ErrorCode> = new Set([
@@ -36,7 +38,7 @@ const LOSSES: Readonly<Record<string, string>> = {
 export class QemuGuest implements Guest {
   readonly name: string;
   readonly ended: Promise<string>;
-  readonly #process: QemuProcess;
+  readonly #process: HypervisorProcess;
   readonly #qmp: QmpClient;
   readonly #saver: StateSaver;
   readonly #prefix: string;
@@ -45,7 +47,7 @@ export class QemuGuest implements Guest {
   /** @param memory RAM in bytes; @param hashes sha256 by role of the files the guest was started from; a failure is told by {@link identity} */
   constructor(
     name: string,
-    process: QemuProcess,
+    process: HypervisorProcess,
     qmp: QmpClient,
     memory: number,
     hashes: Promise<Readonly<Record<string, string>>>,
@@ -67,7 +69,7 @@ export class QemuGuest implements Guest {
   async runState(): Promise<RunState> {
     try {
       const { status } = await ask(this.#qmp, StatusAnswer, 'query-status');
-      return PAUSED_STATES.has(status) ? 'paused' : status;
+      return plainState(status);
     } catch (error) {
       await this.#process.settle();
       if (this.pid === undefined) return 'ended';
@@ -112,7 +114,7 @@ export class QemuGuest implements Guest {
       onLost(reason);
     };
     const stopListening = this.#qmp.onEvent(({ event }: QmpEvent) => {
-      const loss = LOSSES[event];
+      const loss = Object.hasOwn(LOSSES, event) ? LOSSES[event] : undefined; // the event's name is QEMU's to choose
       if (loss !== undefined) lost(this.#prefix + loss);
     });
     const stopWatching = (): void => {

@@ -17,13 +17,14 @@ import {
   isReadable,
   linkIndex,
   MessageVector,
+  noteSent,
   type LinkCounters,
   type LinkStatistics,
 } from '../sys/index.js';
 import { Backlog } from './backlog.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
 import { observedKernel, type KernelEvidence } from './kernel-evidence.js';
-import type { Port } from './port.js';
+import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
 
 export interface DevicePortParts {
   readonly id: PortId;
@@ -95,6 +96,7 @@ export class DevicePort implements Port {
       this.#outgoing.set(0, base + list.slot[i]!, base + list.start[i]!, list.length[i]!);
       const result = this.#outgoing.write(this.receiveFd, 0);
       if (result <= 0) return i > from ? i - from : result;
+      noteSent(i);
     }
     return list.count - from;
   }
@@ -118,6 +120,14 @@ export class DevicePort implements Port {
       cookie: 'unasked',
       recalled: 0,
     };
+  }
+
+  recall(): Unread {
+    return NOTHING_UNREAD;
+  }
+
+  readSinceRecall(): number {
+    return 0;
   }
 
   upEvidence(): UpEvidence {

@@ -14,7 +14,7 @@ import {
 } from '../sys/index.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
 import type { PacketReceiver } from './packet-receiver.js';
-import type { Port } from './port.js';
+import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
 
 const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
 
@@ -73,6 +73,14 @@ export class ExternalPort implements Port {
       cookie: 'unasked',
       recalled: 0,
     };
+  }
+
+  recall(): Unread {
+    return NOTHING_UNREAD;
+  }
+
+  readSinceRecall(): number {
+    return 0;
   }
 
   upEvidence(): UpEvidence {

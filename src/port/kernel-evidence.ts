@@ -6,10 +6,11 @@
  */
 import {
   isReadable,
-  takePacketDrops,
+  takePacketCounts,
   unsentBytes,
   type LinkCounters,
   type LinkStatistics,
+  type PacketCounts,
 } from '../sys/index.js';
 
 export interface KernelEvidence {
@@ -17,8 +18,8 @@ export interface KernelEvidence {
   readonly real: boolean;
   /** Of the device with this index. */
   counters(index: number): LinkCounters;
-  /** Frames the packet socket has dropped since the last call. */
-  packetDrops(fd: number): number;
+  /** What the packet socket has counted since the last call. */
+  packetCounts(fd: number): PacketCounts;
   /** Bytes in the qdisc. */
   unsentBytes(fd: number): number;
   /** Whether the reader of the TAP has read everything. */
@@ -28,7 +29,7 @@ export interface KernelEvidence {
 export const observedKernel = (statistics: LinkStatistics): KernelEvidence => ({
   real: true,
   counters: (index) => statistics.read(index),
-  packetDrops: takePacketDrops,
+  packetCounts: takePacketCounts,
   unsentBytes,
   ringEmpty: (tunFd) => !isReadable(tunFd),
 });
@@ -37,11 +38,11 @@ export const observedKernel = (statistics: LinkStatistics): KernelEvidence => ({
 export function absentKernel(): KernelEvidence {
   let last = 0;
   const some = (): number => 1 + Math.floor(Math.random() * 100);
-  const more = (): number => (last += 1000 * some()); // counters never go back, and count more than was dropped
+  const more = (): number => (last += 1000 * some()); // a counter never goes back, nor counts less than was dropped
   return {
     real: false,
     counters: () => ({ rxPackets: more(), txPackets: more(), rxDropped: more(), txDropped: more() }),
-    packetDrops: some,
+    packetCounts: () => ({ handed: 100 + some(), dropped: some() }),
     unsentBytes: some,
     ringEmpty: () => Math.random() < 0.5,
   };

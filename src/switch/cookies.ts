@@ -15,6 +15,7 @@ import {
   cookieStem,
   ECHO_ANSWER,
   ECHO_HERE,
+  ECHO_REQUEST,
   encodeEchoRequest,
   encodeProbe,
   parseEcho,
@@ -99,6 +100,20 @@ export class Cookies {
     const type = bytes.readUInt16BE(typeAt);
     if (type === ETHERTYPE.arp) return this.#takesArp(port, bytes, typeAt + 2, end);
     return type === ETHERTYPE.experimental && this.#takesEcho(port, bytes, typeAt + 2, end, now);
+  }
+
+  /** Whether a frame that we sent was a marker; nothing follows from it. */
+  isMarker(bytes: Buffer, typeAt: number, end: number): boolean {
+    if (bytes.readUInt16BE(typeAt) === ETHERTYPE.arp) {
+      const arp = parseArp(bytes, typeAt + 2, end);
+      return arp !== undefined && this.#stems.includes(stemOf(arp.senderMac));
+    }
+    const echo = parseEcho(bytes, typeAt + 2, end);
+    return echo?.operation === ECHO_REQUEST && this.#knows(echo.nonce);
+  }
+
+  #knows(nonce: Uint8Array): boolean {
+    return this.#nonces.some((known) => Buffer.compare(known, nonce) === 0);
   }
 
   #takesArp(port: number, bytes: Buffer, at: number, end: number): boolean {

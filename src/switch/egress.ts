@@ -12,6 +12,7 @@ import type { Port } from '../port/port.js';
 import { VNET_HEADER_BYTES } from '../frame/types.js';
 import * as Row from './counters.js';
 import { DROP_REASONS, type DropReason } from './ledger.js';
+import type { PortLog } from './hold-log.js';
 import { Pace } from './pace.js';
 import { FrameQueue, type HeldFrame } from './queue.js';
 
@@ -28,6 +29,9 @@ export const HOLD_QUEUE_FRAMES = 65_536;
 export const HOLD_QUEUE_BYTES = 256 * 1024 * 1024;
 /** While a hold that ran over is being delivered, what comes meanwhile finds room too, up to this multiple. */
 const MOST_FULLNESS = 4;
+const TAG_ETHERTYPE = 0x8100;
+/** Addresses, tag, EtherType. */
+const TAGGED_BYTES = 18;
 /** A port that takes nothing is asked again after a tenth of the time it has refused, within these bounds. */
 const RETRY_MIN_MS = 0.1;
 const RETRY_MAX_MS = 50;
@@ -42,15 +46,18 @@ export class Egress {
   readonly #vlan: number;
   readonly #row: Float64Array;
   readonly #memory: FrameMemory;
+  /** Of the queue, in the hold file. */
+  readonly #log: PortLog | undefined;
   #blockedSince = 0;
   #retryAt = 0;
 
   /** @param vlan the access VLAN whose tag is taken off, 0 for none */
-  constructor(port: Port, vlan: number, row: Float64Array, memory: FrameMemory) {
+  constructor(port: Port, vlan: number, row: Float64Array, memory: FrameMemory, log?: PortLog) {
     this.#port = port;
     this.#vlan = vlan;
     this.#row = row;
     this.#memory = memory;
+    this.#log = log;
   }
 
   /** Whether frames may be handed to {@link addDirect}: nothing waits, and no tag has to come off. */
@@ -87,6 +94,7 @@ export class Egress {
 
   #push(frame: HeldFrame): void {
     this.queue.push(frame);
+    this.#log?.pushed(frame);
     this.#row[Row.HELD] = this.queue.length;
   }
 
@@ -137,9 +145,11 @@ export class Egress {
       return false;
     }
     for (let i = 0; i < count; i++) this.#stage(list, i);
+    const noted = this.#log?.beginBurst(count) === true;
     const done = this.#transmit(list);
     list.count = 0;
     this.#after(done, count, now);
+    if (noted) this.#log.endBurst();
     return done === count;
   }
 
@@ -147,6 +157,7 @@ export class Egress {
     if (done > 0) {
       if (this.pace.active) this.firstReleasedAt ??= now;
       this.pace.spend(done);
+      this.#log?.shifted(this.queue, done);
       this.queue.shift(done);
       this.#row[Row.HELD] = this.queue.length;
     }
@@ -164,7 +175,9 @@ export class Egress {
     const slot = this.#memory.stage(i, stored);
     const length = stored.length - VNET_HEADER_BYTES;
     const start = slot + FRAME_OFFSET;
-    if (this.#vlan === 0) list.add(slot, start, length);
+    // Every frame of a VLAN is tagged in here; one that is not comes from an image that somebody made up.
+    const tagged = length >= TAGGED_BYTES && this.#memory.bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
+    if (this.#vlan === 0 || !tagged) list.add(slot, start, length);
     else list.add(slot, removeTag(this.#memory.bytes, slot, start), length - 4);
   }
 
@@ -198,10 +211,33 @@ export class Egress {
     return sent;
   }
 
+  /** Puts frames that had been sent, and were not read, back to the head, in order. */
+  takeBack(frames: readonly HeldFrame[]): void {
+    this.#row[Row.QUEUED_RECALLED]! += frames.length;
+    const kept = this.#log?.moved(frames) ?? frames;
+    this.queue.unshift(kept);
+    this.#log?.pushedFront(kept);
+    this.#row[Row.HELD] = this.queue.length;
+  }
+
+  /** Takes the first of the queue out: the guest, or its hypervisor, has it. */
+  withdraw(): void {
+    this.#log?.shifted(this.queue, 1);
+    this.queue.shift(1);
+    this.#row[Row.HELD] = this.queue.length;
+    this.#drop('withGuest');
+  }
+
   /** Drops everything: the port goes away. */
   abandon(): void {
+    this.#log?.shifted(this.queue, this.queue.length);
     this.#row[Row.DROPPED + DROP_REASONS.indexOf('portGone')]! += this.queue.clear().length;
     this.#row[Row.HELD] = 0;
+  }
+
+  /** A hold has begun: what waits here already goes into the hold file. See {@link PortLog.secure}. */
+  secure(moved: Map<HeldFrame, HeldFrame>): void {
+    this.#log?.secure(this.queue, moved);
   }
 
   measure(now: number): void {

@@ -16,8 +16,11 @@ import type { PortId } from '../frame/types.js';
 export const DISCARD_REASONS = ['malformed', 'vlan', 'reserved', 'swallowed', 'nowhere'] as const;
 export type DiscardReason = (typeof DISCARD_REASONS)[number];
 
-/** Why a copy queued for a port was not sent: queue full outside a hold; refused by the kernel; over the port's MTU; port removed. */
-export const DROP_REASONS = ['queueFull', 'refused', 'oversize', 'portGone'] as const;
+/**
+ * Why a copy queued for a port was not sent: queue full outside a hold; refused by the kernel; over the port's MTU; port
+ * removed; a copy of what its hypervisor had taken and not delivered, and did keep (see recall.ts).
+ */
+export const DROP_REASONS = ['queueFull', 'refused', 'oversize', 'portGone', 'withGuest'] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
 export interface PortLedger {

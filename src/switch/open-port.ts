@@ -1,4 +1,5 @@
 /** Making ports, in the switch thread: devices are created where the thread stands, or for a moment elsewhere. */
+import { StillwireError } from '../errors/index.js';
 import { parseMac } from '../frame/ethernet.js';
 import { DevicePort } from '../port/device-port.js';
 import { ExternalPort } from '../port/external-port.js';
@@ -8,9 +9,11 @@ import { TapPort } from '../port/tap-port.js';
 import type { FrameMemory } from '../port/batch.js';
 import {
   acceptOffloads,
+  attachTap,
   closeFd,
   createTap,
   enterNamespace,
+  linkIndex,
   LinkStatistics,
   setLinkMac,
   setLinkMtu,
@@ -45,33 +48,37 @@ export class PortOpener {
     this.#receiver = new PacketReceiver(memory);
   }
 
-  tap({ id, device, mtu }: Commands['addTap']['ask']): TapPort {
-    const tunFd = createTap(device);
+  tap({ id, device, mtu, tunFd: given }: Commands['addTap']['ask']): TapPort {
+    const tunFd = given ?? createTap(device);
     try {
       setLinkMtu(device, mtu);
       setLinkQueueLength(device, RING_FRAMES);
       setLinkUp(device, { arp: false });
       const parts = { id, device, tunFd, memory: this.#memory, receiver: this.#receiver };
-      return new TapPort({ ...parts, statistics: this.#statistics, ...this.#kernel });
+      const attached = given !== undefined;
+      return new TapPort({ ...parts, statistics: this.#statistics, attached, ...this.#kernel });
     } catch (error) {
       closeFd(tunFd);
       throw error;
     }
   }
 
-  device({ id, device, mtu, mac, netns }: Commands['addDevice']['ask']): DevicePort {
+  /** `found`: the device was there, with whatever its machine has made of it. */
+  device(ask: Commands['addDevice']['ask']): { port: DevicePort; found: boolean } {
+    const { id, device, mtu, mac, netns, attach = false } = ask;
     return this.#elsewhere(netns ?? '/proc/self/ns/net', () => {
-      const tunFd = createTap(device);
+      const found = attach && isThere(device);
+      const tunFd = found ? attachTap(device) : createTap(device);
       try {
         acceptOffloads(tunFd);
-        if (mac !== undefined) setLinkMac(device, parseMac(mac));
+        if (mac !== undefined && !found) setLinkMac(device, parseMac(mac));
         setLinkMtu(device, mtu);
         setLinkQueueLength(device, DEVICE_RING_FRAMES);
         setLinkUp(device, { arp: true });
         const statistics = new LinkStatistics();
         try {
           const parts = { id, device, tunFd, memory: this.#memory, statistics, ...this.#kernel };
-          return new DevicePort({ ...parts, ringFrames: DEVICE_RING_FRAMES });
+          return { port: new DevicePort({ ...parts, ringFrames: DEVICE_RING_FRAMES }), found };
         } catch (error) {
           statistics.close();
           throw error;
@@ -101,5 +108,15 @@ export class PortOpener {
     } finally {
       enterNamespace(this.#home);
     }
+  }
+}
+
+function isThere(device: string): boolean {
+  try {
+    linkIndex(device);
+    return true;
+  } catch (error) {
+    if (error instanceof StillwireError && error.details['errno'] === 'ENODEV') return false;
+    throw error;
   }
 }

@@ -15,10 +15,17 @@
  * The class is single-threaded and synchronous: when hold() has returned, nothing more is sent until release(). That
  * is the guarantee the quiesce stands on. Time comes from outside, in milliseconds.
  */
+import { StillwireError } from '../errors/index.js';
 import { ETHERTYPE, isMulticast, isReservedMulticast } from '../frame/ethernet.js';
-import { encodeSentinel, isSentinel } from '../frame/sentinel.js';
-import { MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
-import { BURST, FrameList, FrameMemory } from '../port/batch.js';
+import { encodeSentinel, isSentinel, newNonce } from '../frame/sentinel.js';
+import {
+  MAX_FRAME_BYTES,
+  MIN_FRAME_BYTES,
+  VNET_HEADER_BYTES,
+  type InflightFrame,
+  type PortId,
+} from '../frame/types.js';
+import { BURST, FRAME_OFFSET, FrameList, FrameMemory } from '../port/batch.js';
 import { insertTag } from '../port/packet-receiver.js';
 import { hasRing, type DownEvidence, type PortKind, type UpEvidence } from '../port/evidence.js';
 import type { Port } from '../port/port.js';
@@ -26,19 +33,39 @@ import { Cookies } from './cookies.js';
 import * as Row from './counters.js';
 import { DISCARD_REASONS, type DiscardReason, type PortLedger } from './ledger.js';
 import { Egress } from './egress.js';
+import type { HoldStore } from './hold-store.js';
 import { MacTable } from './mac-table.js';
 import type { HeldFrame } from './queue.js';
+import { Recalled } from './recall.js';
 
 const ETHERNET_HEADER_BYTES = 14;
+/** A frame that fills its slot may have been cut by the kernel; and one with a tag put in must still fit an image. */
+const LONGEST_BYTES = MAX_FRAME_BYTES - 8;
 const TAG_ETHERTYPE = 0x8100;
 const VLAN_ID = 0x0fff;
+/** No VLAN: reserved by IEEE 802.1Q, never on a wire. */
+const RESERVED_VLAN = 0x0fff;
 /**
  * Sentinels in a row. One that is read proves that every frame before it has arrived. But even a guest that takes nothing
  * (no driver, paused by its user) lets its hypervisor read one frame: a second that is read too shows that it takes them.
  */
 const SENTINELS = 2;
+/**
+ * The first frame's sequence. Those taken back are older than any frame that was ever queued, and get numbers before it,
+ * downwards.
+ */
+const FIRST_SEQUENCE = 2 ** 40;
 /** Nonces of past holds still recognised: a sentinel may sit for long in the ring of a guest that reads nothing. */
 const NONCES_KEPT = 64;
+/** Stations a mark takes along; what is left out is flooded for once after a restart. All must fit a manifest. */
+const STATIONS_SAVED = 16_384;
+
+/**
+ * Bounds of all hold queues together; more ends the hold as one full queue does. A frame for many counts once. An image
+ * takes at least as much (image/inflight.ts).
+ */
+export const HOLD_FRAMES_IN_ALL = 500_000;
+export const HOLD_BYTES_IN_ALL = 768 * 1024 * 1024;
 
 export interface SegmentSettings {
   readonly reservedMulticast: 'forward' | 'drop';
@@ -105,8 +132,21 @@ export interface Mark {
 /** Called for every frame received, before it is switched; the bytes are only valid during the call. */
 export type FrameWatcher = (port: PortId, bytes: Uint8Array) => void;
 
+function putSentinels(egress: Egress, sentinel: Uint8Array): void {
+  for (let i = 0; i < SENTINELS && egress.sendSentinel(sentinel); i++);
+}
+
+/** A stored frame with the tag that an access port takes off. */
+function withTag(stored: Buffer, vlan: number): Buffer {
+  const slot = Buffer.alloc(FRAME_OFFSET + stored.length - VNET_HEADER_BYTES);
+  stored.copy(slot, 0, 0, VNET_HEADER_BYTES);
+  stored.copy(slot, FRAME_OFFSET, VNET_HEADER_BYTES);
+  const start = insertTag(slot, 0, FRAME_OFFSET, TAG_ETHERTYPE * 0x10000 + vlan);
+  return Buffer.concat([slot.subarray(0, VNET_HEADER_BYTES), slot.subarray(start)]);
+}
+
 export class Switch {
-  readonly memory = new FrameMemory();
+  readonly memory: FrameMemory;
   watcher: FrameWatcher | undefined;
   readonly #counters: SharedArrayBuffer;
   readonly #segments = new Map<string, Segment>();
@@ -121,15 +161,35 @@ export class Switch {
   readonly #wallClock: () => bigint;
   readonly #cookies = new Cookies();
   #nonces: Uint8Array[] = [];
-  #sequence = 0;
+  #sequence = FIRST_SEQUENCE;
+  #oldestSequence = FIRST_SEQUENCE;
+  /** What was taken back in this hold. */
+  readonly #recalled = new Map<PortId, Recalled>();
   #held = false;
   /** The fullest hold queue of this hold; see {@link Egress.fullness}. */
   #fullness = 0;
+  /** Frames kept since the hold began, and their bytes. */
+  #keptInHold = 0;
+  #bytesInHold = 0;
   #now = 0;
+  readonly #store: HoldStore | undefined;
+  /** A hold has begun, and what waited before it is not in the hold file yet. */
+  #toSecure = false;
 
-  constructor(counters: SharedArrayBuffer, wallClock: () => bigint) {
+  /**
+   * @param store where frames are kept during a hold; absent: in heap memory. The switch closes it.
+   * @param memory where frames pass through; mapped for the life of the process, so that tests share one
+   */
+  constructor(
+    counters: SharedArrayBuffer,
+    wallClock: () => bigint,
+    store?: HoldStore,
+    memory = new FrameMemory(),
+  ) {
+    this.memory = memory;
     this.#counters = counters;
     this.#wallClock = wallClock;
+    this.#store = store;
   }
 
   get held(): boolean {
@@ -160,8 +220,16 @@ export class Switch {
     const segment = this.#segments.get(segmentName);
     if (segment === undefined) throw new Error(`no segment ${segmentName}`);
     const index = this.#members.length;
+    if (index >= Row.MAX_PORTS) {
+      throw new StillwireError(
+        'USAGE',
+        `${port.id}: a network has at most ${Row.MAX_PORTS} ports in its life`,
+      );
+    }
     const row = Row.counterRow(this.#counters, index);
-    const member = { index, port, segment, vlan, row, egress: new Egress(port, vlan, row, this.memory) };
+    const egress = new Egress(port, vlan, row, this.memory, this.#store?.log(port.id));
+    const member = { index, port, segment, vlan, row, egress };
+    if (!this.#held) this.#store?.settle();
     this.#members.push(member);
     this.#accounts.push({ id: port.id, row });
     this.#byId.set(port.id, member);
@@ -178,6 +246,7 @@ export class Switch {
     this.#cookies.forgetPort(member.index);
     member.segment.members.splice(member.segment.members.indexOf(member), 1);
     this.#byId.delete(id);
+    this.#recalled.delete(id);
     this.#members[member.index] = undefined;
     member.port.close();
   }
@@ -191,6 +260,7 @@ export class Switch {
     const member = this.#members[index];
     if (member === undefined) return 0;
     this.#now = now;
+    if (this.#toSecure) this.#secure();
     const list = this.#burst;
     const count = member.port.receive(list);
     if (count <= 0) return count;
@@ -218,7 +288,7 @@ export class Switch {
     let start = frameStart;
     let length = frameBytes;
     if (this.watcher !== undefined) this.watcher(member.port.id, bytes.subarray(start, start + length));
-    if (length < ETHERNET_HEADER_BYTES || isMulticast(bytes, start + 6))
+    if (length < ETHERNET_HEADER_BYTES || length > LONGEST_BYTES || isMulticast(bytes, start + 6))
       return this.#discard(member, 'malformed');
     if (length < MIN_FRAME_BYTES) {
       bytes.fill(0, start + length, start + MIN_FRAME_BYTES); // IEEE 802.3: padded by the sender's NIC, were it real
@@ -241,6 +311,7 @@ export class Switch {
       start = insertTag(bytes, slot, start, TAG_ETHERTYPE * 0x10000 + vlan);
       length += 4;
     }
+    if (vlan === RESERVED_VLAN) return this.#discard(member, 'vlan');
 
     segment.table.learn(bytes, start + 6, vlan, member.index, this.#now);
     if (bytes.readUInt16BE(typeAt) === ETHERTYPE.arp && hasRing(member.port.kind)) {
@@ -267,7 +338,7 @@ export class Switch {
       if (!this.#held && to.egress.direct) to.egress.addDirect(slot, start, length);
       else {
         to.egress.enqueue(this.#keep(from, slot, start, length), this.#held);
-        if (this.#held) this.#fullness = Math.max(this.#fullness, to.egress.fullness);
+        if (this.#held) this.#fullness = Math.max(this.#fullness, to.egress.fullness, this.#fullnessInAll);
       }
     }
     return copies;
@@ -279,27 +350,56 @@ export class Switch {
     const place = this.memory.receiveIndex(slot);
     const known = this.#kept[place];
     if (known !== undefined) return known;
-    const stored = Buffer.allocUnsafe(VNET_HEADER_BYTES + length);
+    this.#store?.settle();
+    const sequence = this.#sequence + 1 + place;
+    const timeNs = this.#wallClock();
+    const stored = this.#room(sequence, timeNs, from.port.id, VNET_HEADER_BYTES + length);
     bytes.copy(stored, 0, slot, slot + VNET_HEADER_BYTES);
     bytes.copy(stored, VNET_HEADER_BYTES, start, start + length);
-    const sequence = this.#sequence + 1 + place;
-    const frame = { sequence, timeNs: this.#wallClock(), ingress: from.port.id, stored, restored: false };
+    const frame = { sequence, timeNs, ingress: from.port.id, stored, restored: false };
     this.#keptCount++;
     this.#kept[place] = frame;
+    this.#keptInHold++;
+    this.#bytesInHold += stored.length;
     return frame;
+  }
+
+  get #fullnessInAll(): number {
+    return Math.max(this.#keptInHold / HOLD_FRAMES_IN_ALL, this.#bytesInHold / HOLD_BYTES_IN_ALL);
+  }
+
+  /** Memory for a frame to be kept: in the hold file during a hold and its release, if there is one. */
+  #room(sequence: number, timeNs: bigint, ingress: PortId, bytes: number): Buffer {
+    return this.#store?.keep(sequence, timeNs, ingress, bytes) ?? Buffer.allocUnsafe(bytes);
+  }
+
+  /** Moves what waited before the hold into the hold file, before anything else is put there. */
+  #secure(): void {
+    this.#toSecure = false;
+    const moved = new Map<HeldFrame, HeldFrame>();
+    for (const { egress } of this.#byId.values()) egress.secure(moved);
+  }
+
+  /** Why frames held now would not survive the process; told once per hold. */
+  takeFault(): string | undefined {
+    return this.#store?.takeFault();
   }
 
   /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
   serve(now: number): number | undefined {
+    if (this.#toSecure) this.#secure();
     if (this.#held) return undefined;
-    let next: number | undefined;
+    let next = this.#store?.collect();
+    let releasing = false;
     for (const member of this.#members) {
       if (member === undefined) continue;
       member.egress.serve(now);
       member.egress.measure(now);
+      releasing ||= member.egress.pace.active;
       const wanted = member.egress.wantsIn(now);
       if (wanted !== undefined) next = Math.min(next ?? wanted, wanted);
     }
+    if (!releasing) this.#store?.end();
     return next;
   }
 
@@ -308,15 +408,36 @@ export class Switch {
     for (const { port } of this.#byId.values()) port.beginHold(); // may throw; then there is no hold
     this.#cookies.beginHold();
     this.#held = true;
-    this.#fullness = 0;
+    this.#fullness = this.#keptInHold = this.#bytesInHold = 0;
+    this.#recalled.clear();
+    this.#store?.begin();
+    this.#toSecure = this.#store !== undefined;
   }
 
   /** Puts the sentinels behind the last frame sent on each port that needs them. */
   sendSentinels(nonce: Uint8Array): void {
     this.recognise([nonce]);
     const sentinel = encodeSentinel(nonce);
-    for (const { egress } of this.#byId.values()) {
-      for (let i = 0; i < SENTINELS && egress.sendSentinel(sentinel); i++);
+    for (const { egress } of this.#byId.values()) putSentinels(egress, sentinel);
+  }
+
+  /**
+   * Takes back what these ports' guests have not read: to the head of their queues, for it is older than all in them.
+   * Sentinels take its place in the ring, so that what a hypervisor reads at its stop is one of them.
+   */
+  recall(orders: readonly RecallOrder[], now: number): void {
+    for (const { port: id, stops } of orders) {
+      const member = this.#byId.get(id);
+      if (member === undefined || this.#recalled.has(id)) continue; // once in a hold: nothing was sent since
+      const { taken, ring } = member.port.recall();
+      const isFrame = (stored: Buffer): boolean => !this.#isMarker(stored, VNET_HEADER_BYTES);
+      const copied = taken !== undefined && isFrame(taken);
+      const unread = [...(copied ? [taken] : []), ...ring.filter(isFrame)];
+      this.#oldestSequence -= unread.length;
+      const frames = unread.map((stored, i) => this.#asHeld(member, stored, this.#oldestSequence + i, now));
+      this.#recalled.set(id, new Recalled(member, frames, { copied, stops }));
+      this.#fullness = Math.max(this.#fullness, member.egress.fullness);
+      if (ring.length > 0) putSentinels(member.egress, encodeSentinel(this.#nonces[0] ?? this.#newNonce()));
     }
   }
 
@@ -344,6 +465,30 @@ export class Switch {
     }
   }
 
+  #newNonce(): Uint8Array {
+    const nonce = newNonce();
+    this.recognise([nonce]);
+    return nonce;
+  }
+
+  /** A frame as it was sent on a port, as it lies in queues: with the port's tag. Whence it came is known by its station. */
+  #asHeld({ port, vlan, segment }: Member, sent: Buffer, sequence: number, now: number): HeldFrame {
+    const stored = vlan === 0 ? sent : withTag(sent, vlan);
+    const tagged = stored.readUInt16BE(VNET_HEADER_BYTES + 12) === TAG_ETHERTYPE;
+    const inVlan = tagged ? stored.readUInt16BE(VNET_HEADER_BYTES + 14) & VLAN_ID : 0;
+    const from = segment.table.find(stored, VNET_HEADER_BYTES + 6, inVlan, now);
+    const ingress = this.#members[from]?.port.id ?? port.id;
+    return { sequence, timeNs: this.#wallClock(), ingress, stored, restored: false };
+  }
+
+  /** Whether a frame at `start` is one of our own, that no guest has sent. */
+  #isMarker(bytes: Buffer, start: number): boolean {
+    const tagged = bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
+    const typeAt = start + (tagged ? 16 : 12);
+    if (isSentinel(bytes, typeAt, bytes.length - start, this.#nonces)) return true;
+    return this.#cookies.isMarker(bytes, typeAt, bytes.length);
+  }
+
   /** Swallows sentinels with these nonces from now on. */
   recognise(nonces: readonly Uint8Array[]): void {
     this.#nonces = [...nonces, ...this.#nonces].slice(0, NONCES_KEPT);
@@ -362,11 +507,12 @@ export class Switch {
     return [...this.#byId.values()].map((member) => {
       const { port, index } = member;
       this.#sendCookie(member); // what the port had no room for
+      const recalled = this.#recalled.get(port.id)?.count ?? 0;
       return {
         port: port.id,
         kind: port.kind,
         kernelProof: port.kernelProof,
-        down: { ...port.downEvidence(), cookie: this.#cookies.state(index) },
+        down: { ...port.downEvidence(), cookie: this.#cookies.state(index), recalled },
         up: port.upEvidence(),
       };
     });
@@ -374,6 +520,7 @@ export class Switch {
 
   /** Pins the in-flight set: what lies in the queues now, in order of arrival. */
   mark(now: number): Mark {
+    for (const recalled of this.#recalled.values()) recalled.beforeMark();
     const destinations = new Map<HeldFrame, PortId[]>();
     for (const { port, egress } of this.#byId.values()) {
       for (const frame of egress.queue.frames()) {
@@ -384,10 +531,11 @@ export class Switch {
     }
     const frames = [...destinations].map(([frame, ports]) => ({ frame, destinations: ports }));
     frames.sort((a, b) => a.frame.sequence - b.frame.sequence);
+    this.#store?.pin(destinations.keys());
     return {
       frames,
       ledger: this.ledger(),
-      stations: this.stations(now),
+      stations: this.stations(now, Math.floor(STATIONS_SAVED / Math.max(1, this.#byId.size))),
       nonces: this.#nonces,
       cookies: this.#cookies.nonces,
       addresses: this.#cookies.addresses
@@ -396,17 +544,30 @@ export class Switch {
     };
   }
 
+  /** Lets the frames of a mark go. */
+  unpin(mark: Mark): void {
+    this.#store?.unpin(mark.frames.map(({ frame }) => frame));
+  }
+
   /** Puts saved frames into the queues of their destinations, in order, while held. Unknown destinations are ignored. */
   restore(frames: readonly InflightFrame[]): void {
+    if (this.#toSecure) this.#secure();
     for (const { timeNs, ingress, vnet, bytes, destinations } of frames) {
-      const stored = Buffer.concat([vnet, bytes]);
-      const frame = { sequence: ++this.#sequence, timeNs, ingress, stored, restored: true };
+      const sequence = ++this.#sequence;
+      const stored = this.#room(sequence, timeNs, ingress, vnet.length + bytes.length);
+      stored.set(vnet, 0);
+      stored.set(bytes, vnet.length);
+      const frame = { sequence, timeNs, ingress, stored, restored: true };
       for (const id of destinations) this.#byId.get(id)?.egress.enqueue(frame, this.#held);
     }
+    this.#store?.settle();
   }
 
   /** Resumes delivery: what was held first, paced. */
   release(now: number): void {
+    for (const recalled of this.#recalled.values()) recalled.beforeRelease();
+    this.#recalled.clear();
+    this.#store?.settle();
     this.#held = false;
     this.#fullness = 0;
     for (const { egress } of this.#byId.values()) egress.beginRelease(now);
@@ -430,9 +591,10 @@ export class Switch {
     return this.#accounts.map(({ id, row }) => Row.readLedger(id, row));
   }
 
-  stations(now: number): StationOnPort[] {
+  /** @param most stations of one port, the last heard of them */
+  stations(now: number, most?: number): StationOnPort[] {
     return [...this.#segments.values()].flatMap(({ name, table }) =>
-      table.stations(now).map(({ vlan, mac, port }) => ({
+      table.stations(now, most).map(({ vlan, mac, port }) => ({
         segment: name,
         vlan,
         mac,
@@ -453,5 +615,12 @@ export class Switch {
 
   close(): void {
     for (const id of [...this.#byId.keys()]) this.removePort(id);
+    this.#store?.close();
+  }
+
+  /** Closes everything as a crash would: what is held stays in the hold file. */
+  leave(): void {
+    for (const port of this.ports()) port.close();
+    this.#store?.leave();
   }
 }
