@@ -49,6 +49,7 @@ int main(void) {
   }
   const struct sigaction on_ask = {.sa_handler = ask}; /* no SA_RESTART: it ends the wait */
   sigaction(SIGUSR1, &on_ask, NULL);
+  setvbuf(stdout, NULL, _IOFBF, 1 << 16); /* one write a line, or the shell's prompt comes in between */
   printf("\nWITNESS ready\n");
   fflush(stdout);
   for (;;) {
