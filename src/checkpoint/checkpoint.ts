@@ -177,7 +177,7 @@ class Taking {
       wrapChannel?.(witnessed) ?? witnessed,
       crew,
       async (answer, evidence) => {
-        const mark = new Mark(network.handle, answer, evidence, method);
+        const mark = await Mark.of(network.handle, answer, evidence, method);
         this.#mark = mark;
         const saveAll = (): Promise<void> =>
           everyone(

@@ -1,7 +1,8 @@
 /**
  * Bringing a checkpoint back: new devices, new guests, the same frames.
  *
- *   verify   every file's hash, before anything is touched; then what the guests need on this machine
+ *   verify   every file's hash, before anything is touched; then what the guests need on this machine. The states stay
+ *            open from before they are hashed until QEMU has them: what was verified is what is loaded
  *   open     the network, held from its first moment, with the saved frames and stations in it
  *   load     every guest, paused; nothing runs until all are loaded
  *   resume   those that ran at the cut
@@ -107,13 +108,28 @@ async function openHeld(
 export async function restart(
   options: RestartOptions,
 ): Promise<{ live: LiveNetwork; report: RestartReport }> {
-  const { startedAtMs = Date.now(), beforePhase = NO_STEP, journal = NO_JOURNAL } = options;
+  const { startedAtMs = Date.now(), beforePhase = NO_STEP } = options;
   const watch = new Stopwatch(options.onPhase);
-  const timed = async <T>(phase: string, work: () => Promise<T>): Promise<T> => {
+  const timed: Timed = async (phase, work) => {
     await beforePhase(phase);
     return watch.timed(phase, work);
   };
-  const image = await timed('verify', () => openImage(options.directory));
+  const image = await timed('verify', () => openImage(options.directory, { pin: true }));
+  try {
+    return await bringBack(image, { ...options, startedAtMs }, { watch, timed });
+  } finally {
+    image.close();
+  }
+}
+
+type Timed = <T>(phase: string, work: () => Promise<T>) => Promise<T>;
+
+async function bringBack(
+  image: Image,
+  options: RestartOptions & { readonly startedAtMs: number },
+  { watch, timed }: { readonly watch: Stopwatch; readonly timed: Timed },
+): Promise<{ live: LiveNetwork; report: RestartReport }> {
+  const { startedAtMs, journal = NO_JOURNAL } = options;
   const { manifest } = image;
   refuseDisks(image, options.forceDisks ?? false);
   await timed('check', () => checkSurroundings(manifest));
@@ -132,7 +148,7 @@ export async function restart(
         const record = manifest.guests[guest];
         if (record?.state === undefined) return 'ended';
         const machine = record.identity === undefined ? {} : { machine: record.identity.machine };
-        return { stateFile: image.path(record.state), ...machine };
+        return { stateFile: image.pinned(record.state), ...machine };
       }),
     );
     signal.throwIfAborted();

@@ -1,7 +1,7 @@
 /** `show`: what a stored checkpoint says about itself. */
 import { readManifest, type Manifest } from '../image/index.js';
 import { judge, type PortEvidence } from '../quiesce/evidence.js';
-import type { PortLedger } from '../switch/ledger.js';
+import { imbalances, type PortLedger } from '../switch/ledger.js';
 import { defineCommand } from './command.js';
 import { bytes, counted, facts, instant, milliseconds, table } from './format.js';
 import { find } from './places.js';
@@ -47,8 +47,11 @@ function describeGuests({ guests, files }: Manifest): string {
 }
 
 /** What was observed, in the order it was observed in. */
-function describeEvidence({ kind, down, up }: PortEvidence): string {
+function describeEvidence({ kind, method, down, up }: PortEvidence): string {
   if (kind === 'external') return 'leads out of the cut';
+  if (method === 'cookie') {
+    return `cookie ${down.cookie}; ${up.receivedFrames} taken in${up.queueEmpty ? '' : ', more arriving'}`;
+  }
   const sentinel = down.sentinelSent ? 'sentinel sent' : 'no sentinel';
   const ring = down.ringEmpty ? 'ring empty' : 'ring not empty';
   const swept = `${up.receivedFrames} of ${up.deviceFrames} taken in${up.queueEmpty ? '' : ', more arriving'}`;
@@ -60,23 +63,34 @@ function describePorts({ evidence, ledger }: Manifest): string {
   const held = new Map(ledger.map(({ port, egress }) => [port, egress.held]));
   const rows = evidence.map((each) => {
     const { port, proven, reason } = judge(each);
-    return [port, each.kind, held.get(port), proven ? 'yes' : 'no', reason ?? describeEvidence(each)];
+    const verdict = proven ? 'yes' : 'no';
+    return [port, each.kind, held.get(port), each.method, verdict, reason ?? describeEvidence(each)];
   });
-  return table(['PORT', 'KIND', 'IN FLIGHT', 'PROVEN', 'EVIDENCE'], rows);
+  return table(['PORT', 'KIND', 'IN FLIGHT', 'METHOD', 'PROVEN', 'EVIDENCE'], rows);
 }
 
+/** The ledger's equations, with their terms under them, and whether they come out. */
 function describeLedger(ledger: readonly PortLedger[]): string {
   const rows = ledger.map(({ port, ingress, egress }) => [
     port,
     ingress.received,
     ingress.switched,
     total(ingress.discarded),
-    egress.switched + egress.restored + egress.sentinels,
+    egress.switched,
+    egress.restored,
+    egress.recalled,
+    egress.sentinels + egress.cookies,
     egress.sent,
     egress.held,
     total(egress.dropped),
   ]);
-  return table(['PORT', 'RECEIVED', 'SWITCHED', 'DISCARDED', 'QUEUED', 'SENT', 'HELD', 'DROPPED'], rows);
+  const heads = [
+    ...['PORT', 'RECEIVED', '= SWITCHED', '+ DISCARDED'],
+    ...['QUEUED', '+ RESTORED', '+ RECALLED', '+ MARKERS', '= SENT', '+ HELD', '+ DROPPED'],
+  ];
+  const faults = imbalances(ledger);
+  const verdict = faults.length === 0 ? 'every frame is accounted for' : faults.join('\n');
+  return `${table(heads, rows)}\n${verdict}`;
 }
 
 export function describeManifest(manifest: Manifest, path: string): string {

@@ -16,7 +16,17 @@ import type { CheckpointBody, HoldBody, HoldGrant, ReleaseReport } from './wire.
 /** The part of a hold that is used here. */
 export type HeldNetwork = Pick<
   Hold,
-  'token' | 'state' | 'signal' | 'method' | 'heldAt' | 'unready' | 'inImage' | 'renew' | 'mark' | 'release'
+  | 'token'
+  | 'state'
+  | 'signal'
+  | 'method'
+  | 'heldAt'
+  | 'unready'
+  | 'inImage'
+  | 'forgetImage'
+  | 'renew'
+  | 'mark'
+  | 'release'
 >;
 
 /** The part of a live network that is used here. */
@@ -50,6 +60,7 @@ export class Control {
   readonly #operations = new Operations();
   readonly #holds = new Map<string, HeldNetwork>();
   #holding = false;
+  #marking = false;
 
   constructor(parts: ControlParts) {
     this.#parts = parts;
@@ -152,18 +163,37 @@ export class Control {
     this.#held(token).renew(leaseMs);
   }
 
-  /** @throws StillwireError HOLD_UNKNOWN, HOLD_EXPIRED, NAME_INVALID, CHECKPOINT_EXISTS, NOT_QUIET, COMMIT_FAILED */
+  /**
+   * @throws StillwireError HOLD_UNKNOWN, HOLD_EXPIRED, NETWORK_BUSY, NAME_INVALID, CHECKPOINT_EXISTS, NOT_QUIET,
+   *   COMMIT_FAILED
+   */
   async mark(token: string, name: string): Promise<ImageReport> {
     const hold = this.#held(token);
-    const image = await this.#parts.saveMark(await hold.mark(), {
-      name,
-      directory: this.#parts.checkpoints,
-    });
+    const image = await this.#markOnce(hold, name);
     if (hold.state === 'held') return image;
     // Machines may have run on before the image was whole: nobody must find it.
     await removeCheckpoint(image.path);
     hold.signal.throwIfAborted();
     throw new StillwireError('HOLD_EXPIRED', 'the hold was released while its mark was being written');
+  }
+
+  /** One at a time: each pins the frames in flight until it is written. */
+  async #markOnce(hold: HeldNetwork, name: string): Promise<ImageReport> {
+    if (this.#marking) {
+      const { network } = this.live.definition;
+      throw new StillwireError('NETWORK_BUSY', `another mark of ${network} is being written`, { network });
+    }
+    this.#marking = true;
+    try {
+      const mark = await hold.mark();
+      const place = { name, directory: this.#parts.checkpoints };
+      return await this.#parts.saveMark(mark, place).catch((error: unknown) => {
+        hold.forgetImage();
+        throw error;
+      });
+    } finally {
+      this.#marking = false;
+    }
   }
 
   /**

@@ -11,6 +11,7 @@
  *
  * A network that cannot be removed keeps its directory and lock file, for `stillwire down` to find.
  */
+import { join } from 'node:path';
 import { keepInheritedFds } from '../sys/index.js';
 import { saveMark, takeCheckpoint, type LiveNetwork } from '../checkpoint/index.js';
 import type { NetworkDefinition } from '../definition/index.js';
@@ -23,9 +24,15 @@ import { Ending } from './ending.js';
 import { Faults, parseFaults, type FaultAction } from './faults.js';
 import { FileJournal } from './journal.js';
 import { checkpointsOf, type Job, type ReadyReport, type StartEvent } from './job.js';
+import { keepBounded, type BoundedFile } from './log-bounds.js';
 import { openLog, type Logger } from './log.js';
 import { Notifier } from './notify.js';
 import { ApiServer } from './server.js';
+
+/** Bounds of our log and of what a QEMU says; the run directory is often in memory. */
+const LOG_BYTES = 4 * 1024 * 1024;
+/** Bound of what a guest prints on its console. */
+const CONSOLE_LOG_BYTES = 64 * 1024 * 1024;
 
 export interface DaemonHooks<J extends Job = Job> {
   readonly onEvent?: (event: StartEvent) => void;
@@ -103,11 +110,13 @@ class Daemon<J extends Job> {
       onEvent: this.#hooks.onEvent ?? (() => undefined),
       onLoaded: (loaded) => this.#claim.record(loaded.guests.values(), loaded.network.devices),
     });
+    let stopBounding = (): void => undefined;
     try {
       live.network.outlive(); // now that it has been written down
       live.network.on('unsafe', (reason) =>
         this.#log.warn({ reason }, 'a hold would not survive this daemon'),
       );
+      stopBounding = keepBounded(this.#logsOf(live));
       live.on('guestEnded', (guest, reason) => this.#log.warn({ guest, reason }, 'guest ended'));
       live.on('failed', (error) => this.#ending.fail(error));
       const control = this.#controlOf(live);
@@ -115,10 +124,23 @@ class Daemon<J extends Job> {
       // What bring() answers is the report of this very job.
       await this.#serve(live, control, report as ReadyReport<J>);
     } finally {
+      stopBounding();
       // A network that was found is kept until it answers again.
       await (this.#claim.keeps ? live.leave() : live.close());
     }
     if (this.#ending.fault !== undefined) throw this.#ending.fault;
+  }
+
+  /** What grows by what others write: our log, what each QEMU says, what each guest prints. */
+  #logsOf(live: LiveNetwork): BoundedFile[] {
+    const { directory, log } = this.#claim.paths;
+    const guests = Object.entries(live.definition.guests);
+    const said = [log, ...guests.map(([name]) => join(directory, `${name}.log`))];
+    const printed = guests.flatMap(([, { consoleLog }]) => consoleLog ?? []);
+    return [
+      ...said.map((path) => ({ path, bytes: LOG_BYTES })),
+      ...printed.map((path) => ({ path, bytes: CONSOLE_LOG_BYTES })),
+    ];
   }
 
   #controlOf(live: LiveNetwork): Control {

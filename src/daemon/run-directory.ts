@@ -6,10 +6,11 @@
  *   NETWORK/        0700: guests' sockets and logs, daemon.log, and what the next daemon needs should this one be killed:
  *                   state.json, definition.json, journal.json, held (the files of those names; the hold file)
  */
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { StillwireError } from '../errors/index.js';
 import { isName } from '../image/index.js';
+import { exchangeableBy } from '../sys/index.js';
 
 /** sun_path of unix(7), less the final zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
@@ -66,7 +67,7 @@ export function pathsOf(network: string, run = runDirectory()): NetworkPaths {
 
 /**
  * Makes the run directory (0755) when it is missing, and judges it: who may write in it could put a socket of his own
- * where clients look for the daemon's.
+ * where clients look for the daemon's, and so could who may exchange it.
  * @throws StillwireError DIRECTORY_UNSAFE; NO_PRIVILEGE or SYSCALL when it cannot be made
  */
 export async function secureRunDirectory(path = runDirectory()): Promise<void> {
@@ -82,12 +83,15 @@ export async function secureRunDirectory(path = runDirectory()): Promise<void> {
       error,
     );
   }
-  const { uid, mode } = await stat(path);
+  const real = await realpath(path);
+  const { uid, mode } = await stat(real);
   const unsafe = (why: string): never => {
     throw new StillwireError('DIRECTORY_UNSAFE', `${path} ${why}`, { path });
   };
   if (uid !== 0 && uid !== process.getuid?.()) unsafe(`is owned by uid ${uid}`);
   if ((mode & WORLD_WRITABLE) !== 0) unsafe('is writable by everyone');
+  const exchangeable = exchangeableBy(real);
+  if (exchangeable !== undefined) unsafe(exchangeable);
 }
 
 /** Names of networks that have a lock or a directory here, living or not. */

@@ -14,7 +14,7 @@ export interface QemuFacts {
   readonly name: string;
   /** Path of the QMP socket QEMU makes. */
   readonly qmpSocket: string;
-  /** The TAPs' descriptors in QEMU's process, in the order of the NICs. */
+  /** The descriptors of TAPs, or of ends of datagram pairs, in QEMU's process, in the order of the NICs. */
   readonly tapFds: readonly number[];
   /** Resolved machine type in place of the definition's, whose properties stay. */
   readonly machine?: string;
@@ -58,8 +58,18 @@ function nicArguments(nic: NicDefinition, index: number, fd: number): string[] {
   const device = [escapeComma(nic.model), `netdev=${id}`, `id=${id}-device`, `mac=${nic.mac}`];
   // Models on a bus that is not PCI (virtio-net-device) have neither a ROM nor an address.
   if (!nic.model.endsWith('-device')) device.push('romfile=', `addr=0x${NIC_SLOTS[index]!.toString(16)}`);
-  if (nic.mtu !== 1500 && nic.model.startsWith('virtio-net')) device.push(`host_mtu=${nic.mtu}`);
-  return ['-netdev', `tap,id=${id},fd=${fd},vhost=off`, '-device', device.join(',')];
+  if (nic.model.startsWith('virtio-net')) {
+    // QEMU loads the guest's table of VLANs and then clears it (virtio_load() sets the features last, and
+    // virtio_net_set_features() starts the table anew), so that a restarted guest would get no tagged frame any more.
+    // Without the feature it gets them all, and filters itself.
+    device.push('ctrl_vlan=off');
+    if (nic.mtu !== 1500) device.push(`host_mtu=${nic.mtu}`);
+  }
+  const netdev =
+    nic.transport === 'dgram'
+      ? `dgram,id=${id},local.type=fd,local.str=${fd}`
+      : `tap,id=${id},fd=${fd},vhost=off`;
+  return ['-netdev', netdev, '-device', device.join(',')];
 }
 
 function consoleArguments({ console, consoleLog }: GuestDefinition): string[] {

@@ -114,7 +114,7 @@ export class QemuGuest implements Guest {
       onLost(reason);
     };
     const stopListening = this.#qmp.onEvent(({ event }: QmpEvent) => {
-      const loss = LOSSES[event];
+      const loss = Object.hasOwn(LOSSES, event) ? LOSSES[event] : undefined; // the event's name is QEMU's to choose
       if (loss !== undefined) lost(this.#prefix + loss);
     });
     const stopWatching = (): void => {

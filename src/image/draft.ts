@@ -4,7 +4,7 @@
  * Goal: at every instant, a power cut included, the directory NAME either does not exist or is a whole checkpoint.
  * Invariant: until the last step everything lies in a directory of a name that no checkpoint can have (partial.ts).
  *
- *   create    root judged, name free, partial directory with guests/
+ *   create    root judged and rid of what dead writers left, name free, partial directory with guests/
  *   (the caller writes files to path(…), no fsync: the network may be held)
  *   commit    files hashed and fsynced in a worker; the manifest audited as a restart would
  *             manifest.json written and fsynced, then manifest.sha256
@@ -23,7 +23,7 @@ import { digestFiles } from './digest.js';
 import { manifestSchema, schemaFaults } from './manifest-schema.js';
 import { CHECKSUM_FILE, MANIFEST_FILE, MAX_MANIFEST_BYTES, isImagePath, isName } from './manifest.js';
 import type { Manifest, ManifestBody, ManifestFile } from './manifest.js';
-import { partialName } from './partial.js';
+import { partialName, sweepPartials } from './partial.js';
 import { checksumLine } from './read.js';
 import { recountFrames } from './recount.js';
 import { secureRoot, syncPath } from './root.js';
@@ -79,6 +79,7 @@ export class ImageDraft {
     if (!isName(name))
       throw new StillwireError('NAME_INVALID', `${JSON.stringify(name)} is not a valid name`);
     const draft = new ImageDraft(await secureRoot(root), name);
+    await sweepPartials(draft.#root); // what writers that died left behind does not pile up
     if (await exists(draft.#target)) throw draft.#taken();
     try {
       await mkdir(join(draft.directory, 'guests'), { recursive: true, mode: 0o700 });

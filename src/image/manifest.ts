@@ -37,12 +37,12 @@ export interface StationRecord {
   readonly port: string;
 }
 
-/** An IPv4 address that answered for itself on a port: whom a cookie can be sent to. */
+/** Whom a cookie can be sent to: an IPv4 address heard on a port speaking for itself, or, without one, an echo agent. */
 export interface AddressRecord {
   readonly port: string;
   /** 0 when untagged. */
   readonly vlan: number;
-  readonly ip: string;
+  readonly ip?: string;
 }
 
 export interface GuestRecord {
@@ -120,7 +120,7 @@ export type DefinedPorts = ReadonlyMap<string, PortKind>;
 export function definedPorts(definition: NetworkDefinition): DefinedPorts {
   const ports = new Map<string, PortKind>();
   for (const [guest, { nics }] of Object.entries(definition.guests)) {
-    for (const { name } of nics) ports.set(`${guest}/${name}`, 'tap');
+    for (const { name, transport = 'tap' } of nics) ports.set(`${guest}/${name}`, transport);
   }
   for (const [name, { kind }] of Object.entries(definition.ports)) ports.set(name, kind);
   return ports;

@@ -59,7 +59,8 @@ export class Hold {
   readonly #parts: Parts;
   #drained: readonly Observation[] = [];
   #state: HoldState = 'held';
-  #inImage = false;
+  /** Images its frames are in: the one it was restored from, and those of its marks. */
+  #images = 0;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
@@ -101,7 +102,7 @@ export class Hold {
 
   /** Whether its frames are, or are about to be, in an image: marked or restored. */
   get inImage(): boolean {
-    return this.#inImage;
+    return this.#images > 0;
   }
 
   /** Ports whose way down was not seen empty: their machines take nothing, and the cut will not be proven. */
@@ -158,8 +159,15 @@ export class Hold {
     const within = { time: realTime, signal: this.signal };
     const swept = await sweep(channel, held.epoch, method, bounds, within);
     const answer = await channel.mark(held.epoch);
-    this.#inImage = true;
-    return new Mark(handle, answer, combine(method, this.#drained, swept), method, this.signal);
+    const evidence = combine(method, this.#drained, swept);
+    const mark = await Mark.of(handle, answer, evidence, method, this.signal);
+    this.#images++;
+    return mark;
+  }
+
+  /** The image of a mark could not be written: without another one its frames are the network's alone again. */
+  forgetImage(): void {
+    this.#images--;
   }
 
   /** Delivers what was held, then lets traffic flow. A hold that has ended is no error. */
@@ -183,7 +191,7 @@ export class Hold {
   /** Puts saved frames and stations back into the held network. @throws StillwireError HOLD_EXPIRED */
   async restore(saved: Omit<Commands['restore']['ask'], 'epoch'>): Promise<void> {
     this.#demandHeld();
-    this.#inImage = true;
+    this.#images++;
     await this.#parts.handle.call('restore', { epoch: this.#parts.held.epoch, ...saved });
   }
 }

@@ -31,16 +31,31 @@ export class Mark {
   readonly #switch: SwitchHandle;
   readonly #mark: number;
 
-  /** @throws StillwireError LEDGER_MISMATCH when a frame is not accounted for */
-  constructor(
+  /**
+   * Checks the ledger; what does not come out is let go of.
+   * @throws StillwireError LEDGER_MISMATCH when a frame is not accounted for
+   */
+  static async of(
     handle: SwitchHandle,
     answer: MarkAnswer,
     evidence: readonly PortEvidence[],
     method: QuiesceMethod,
     lost: AbortSignal = new AbortController().signal,
-  ) {
+  ): Promise<Mark> {
+    const mark = new Mark(handle, answer, evidence, method, lost);
     const faults = imbalances(answer.ledger);
-    if (faults.length > 0) throw new StillwireError('LEDGER_MISMATCH', faults.join('; '), { faults });
+    if (faults.length === 0) return mark;
+    await mark.unpin();
+    throw new StillwireError('LEDGER_MISMATCH', faults.join('; '), { faults });
+  }
+
+  private constructor(
+    handle: SwitchHandle,
+    answer: MarkAnswer,
+    evidence: readonly PortEvidence[],
+    method: QuiesceMethod,
+    lost: AbortSignal,
+  ) {
     this.#switch = handle;
     this.#mark = answer.mark;
     this.method = method;

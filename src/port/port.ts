@@ -6,11 +6,27 @@ import type { PortId } from '../frame/types.js';
 import type { DownEvidence, PortKind, UpEvidence } from './evidence.js';
 import type { FrameList } from './batch.js';
 
+/** What was taken back from a port's reader, each as it is stored: virtio-net header, then the frame. */
+export interface Unread {
+  /**
+   * What the reader had taken out of the ring and could not hand on, as far as that is known. It is a copy: the reader
+   * throws the original away when it is stopped, and keeps it otherwise; {@link Port.readSinceRecall} tells which.
+   */
+  readonly taken: Buffer | undefined;
+  /** What lay before the reader, oldest first; sentinels are among it. Nobody else can read it any more. */
+  readonly ring: readonly Buffer[];
+}
+
+/** Of a port before which nothing ever lies. */
+export const NOTHING_UNREAD: Unread = { taken: undefined, ring: [] };
+
 export interface Port {
   readonly id: PortId;
   readonly kind: PortKind;
   /** Whether the kernel shows enough to prove both ways empty; if not, only an answered cookie can. */
   readonly kernelProof: boolean;
+  /** It carries plain frames only: whole checksums, no super-frames. Absent: virtio-net headers travel with them. */
+  readonly plain?: boolean;
   /** Becomes readable when frames wait. */
   readonly receiveFd: number;
 
@@ -38,6 +54,18 @@ export interface Port {
   sendSentinel(list: FrameList): boolean;
 
   downEvidence(): DownEvidence;
+
+  /**
+   * Takes back what was sent and not read. Called while held, when sentinels were sent and the reader has not taken
+   * them. Afterwards the ring is empty and the whole window free.
+   */
+  recall(): Unread;
+
+  /**
+   * Frames read since the last {@link recall}, by whoever reads. A hypervisor that delivers nothing reads one when it
+   * is stopped, in place of the one it throws away, and none otherwise.
+   */
+  readSinceRecall(): number;
 
   /** To be asked when {@link receive} has just returned 0; `queueEmpty` says whether that still holds. */
   upEvidence(): UpEvidence;

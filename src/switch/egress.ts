@@ -29,6 +29,9 @@ export const HOLD_QUEUE_FRAMES = 65_536;
 export const HOLD_QUEUE_BYTES = 256 * 1024 * 1024;
 /** While a hold that ran over is being delivered, what comes meanwhile finds room too, up to this multiple. */
 const MOST_FULLNESS = 4;
+const TAG_ETHERTYPE = 0x8100;
+/** Addresses, tag, EtherType. */
+const TAGGED_BYTES = 18;
 /** A port that takes nothing is asked again after a tenth of the time it has refused, within these bounds. */
 const RETRY_MIN_MS = 0.1;
 const RETRY_MAX_MS = 50;
@@ -93,6 +96,12 @@ export class Egress {
     this.queue.push(frame);
     this.#log?.pushed(frame);
     this.#row[Row.HELD] = this.queue.length;
+  }
+
+  /** Counts a frame that was for this port and cannot be sent there. */
+  refuse(reason: DropReason): void {
+    this.#row[Row.QUEUED_SWITCHED]!++;
+    this.#drop(reason);
   }
 
   #drop(reason: DropReason): void {
@@ -172,7 +181,9 @@ export class Egress {
     const slot = this.#memory.stage(i, stored);
     const length = stored.length - VNET_HEADER_BYTES;
     const start = slot + FRAME_OFFSET;
-    if (this.#vlan === 0) list.add(slot, start, length);
+    // Every frame of a VLAN is tagged in here; one that is not comes from an image that somebody made up.
+    const tagged = length >= TAGGED_BYTES && this.#memory.bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
+    if (this.#vlan === 0 || !tagged) list.add(slot, start, length);
     else list.add(slot, removeTag(this.#memory.bytes, slot, start), length - 4);
   }
 
@@ -183,18 +194,44 @@ export class Egress {
 
   /** A sentinel behind everything sent. */
   sendSentinel(sentinel: Uint8Array): boolean {
+    return this.#sendMarker(sentinel, Row.QUEUED_SENTINELS);
+  }
+
+  /** A frame of a cookie behind everything sent. */
+  sendCookie(frame: Uint8Array): boolean {
+    return this.#sendMarker(frame, Row.QUEUED_COOKIES);
+  }
+
+  #sendMarker(marker: Uint8Array, column: number): boolean {
     const slot = this.#memory.stagingSlot(0);
     this.#memory.bytes.fill(0, slot, slot + FRAME_OFFSET);
-    this.#memory.bytes.set(sentinel, slot + FRAME_OFFSET);
-    this.#pending.add(slot, slot + FRAME_OFFSET, sentinel.length);
+    this.#memory.bytes.set(marker, slot + FRAME_OFFSET);
+    this.#pending.add(slot, slot + FRAME_OFFSET, marker.length);
     const sent = this.#port.sendSentinel(this.#pending);
     this.#pending.count = 0;
     if (sent) {
-      this.#row[Row.QUEUED_SENTINELS]!++;
+      this.#row[column]!++;
       this.#row[Row.SENT]!++;
-      this.#row[Row.SENT_BYTES]! += sentinel.length;
+      this.#row[Row.SENT_BYTES]! += marker.length;
     }
     return sent;
+  }
+
+  /** Puts frames that had been sent, and were not read, back to the head, in order. */
+  takeBack(frames: readonly HeldFrame[]): void {
+    this.#row[Row.QUEUED_RECALLED]! += frames.length;
+    const kept = this.#log?.moved(frames) ?? frames;
+    this.queue.unshift(kept);
+    this.#log?.pushedFront(kept);
+    this.#row[Row.HELD] = this.queue.length;
+  }
+
+  /** Takes the first of the queue out: the guest, or its hypervisor, has it. */
+  withdraw(): void {
+    this.#log?.shifted(this.queue, 1);
+    this.queue.shift(1);
+    this.#row[Row.HELD] = this.queue.length;
+    this.#drop('withGuest');
   }
 
   /** Drops everything: the port goes away. */

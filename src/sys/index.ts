@@ -1,6 +1,6 @@
 /** System calls. Nothing above this room knows a constant of the kernel's or touches koffi. */
 export { check, EAGAIN, EBADFD, EMSGSIZE, errno, errnoName, systemError } from './libc.js';
-export { mapArena, putPointer, type Arena } from './memory.js';
+export { copyMemory, emptyArena, mapArena, putPointer, type Arena } from './memory.js';
 export { MappedFile } from './mapped-file.js';
 export {
   clearNotes,
@@ -18,6 +18,10 @@ export * from './link.js';
 export * from './tap.js';
 export * from './netlink.js';
 export * from './packet.js';
+export * from './unix-datagram.js';
+export * from './privilege.js';
 export * from './fd-passing.js';
 export * from './pidfd.js';
 export * from './clock.js';
+export * from './ownership.js';
+export { PAGE_BYTES } from './page.js';

@@ -76,11 +76,12 @@ describe('show', () => {
     expect(stdout).toMatch(/pause +41.5 ms/);
     expect(stdout).toMatch(/hold 0.1 ms, drain 1.5 ms/);
     expect(stdout).toMatch(/^b +ended/m);
+    expect(stdout).toMatch(/^every frame is accounted for$/m);
     expect(stdout).toMatch(
-      /^b\/nic0 +tap +2 +yes +sentinel sent, ring empty, 0 B unsent; 40 of 40 taken in; 0 dropped$/m,
+      /^b\/nic0 +tap +2 +count +yes +sentinel sent, ring empty, 0 B unsent; 40 of 40 taken in; 0 dropped$/m,
     );
-    expect(stdout).toMatch(/^host +external +1 +yes +leads out of the cut$/m);
-    expect(stdout).toMatch(/^b\/nic0 +40 +40 +0 +40 +38 +2 +0$/m);
+    expect(stdout).toMatch(/^host +external +1 +count +yes +leads out of the cut$/m);
+    expect(stdout).toMatch(/^b\/nic0 +40 +40 +0 +40 +0 +0 +0 +38 +2 +0$/m);
   });
 
   test('--json carries the manifest', async () => {

@@ -185,6 +185,17 @@ describe('a checkpoint', () => {
 });
 
 describe('a hold', () => {
+  it('whose image could not be written keeps its frames for the network', async () => {
+    const { body } = await call('POST', '/v1/holds', {});
+    const path = `/v1/holds/${String(body['token'])}/mark`;
+    fake.full = new StillwireError('COMMIT_FAILED', 'disk full');
+    expect(await code(call('POST', path, { name: 'one' }))).toBe('COMMIT_FAILED');
+    expect(fake.holds[0]!.inImage).toBe(false);
+    fake.full = undefined;
+    expect((await call('POST', path, { name: 'one' })).status).toBe(200);
+    expect(fake.holds[0]!.inImage).toBe(true);
+  });
+
   it('is granted to one, renewed, marked and released by its token', async () => {
     const { status, body } = await call('POST', '/v1/holds', { leaseMs: 700, method: 'quiet' });
     expect(status).toBe(201);

@@ -88,7 +88,12 @@ export class FakeHold implements HeldNetwork {
   }
 
   mark(): Promise<Mark> {
+    this.inImage = true;
     return Promise.resolve(Object.create(null) as Mark); // only handed on
+  }
+
+  forgetImage(): void {
+    this.inImage = false;
   }
 
   release(): Promise<void> {
@@ -142,6 +147,8 @@ export class FakeNetwork implements Served {
   batches: { frames: CapturedFrame[]; missed: number }[] = [];
   current: FakeHold | undefined;
   broken: Error | undefined;
+  /** What the writing of an image fails with. */
+  full: Error | undefined;
 
   status(): Promise<NetworkStatus> {
     return this.broken === undefined ? Promise.resolve(STATUS) : Promise.reject(this.broken);
@@ -158,7 +165,8 @@ export class FakeNetwork implements Served {
         this.checkpoints.push(checkpoint);
         return checkpoint.done;
       },
-      saveMark: (_mark, { name }) => Promise.resolve({ ...IMAGE, name }),
+      saveMark: (_mark, { name }) =>
+        this.full === undefined ? Promise.resolve({ ...IMAGE, name }) : Promise.reject(this.full),
       onDown: (why) => this.ends.push(why),
     });
   }
