@@ -3,7 +3,8 @@
  *
  *   NETWORK.sock    the daemon's API, 0660
  *   NETWORK.lock    locked for the daemon's whole life: the truth about who lives (lock.ts)
- *   NETWORK/        0700: guests' sockets and logs, daemon.log, state.json (state-file.ts)
+ *   NETWORK/        0700: guests' sockets and logs, daemon.log, and what the next daemon needs should this one be killed:
+ *                   state.json, definition.json, journal.json, held (the files of those names; the hold file)
  */
 import { mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
@@ -34,6 +35,10 @@ export interface NetworkPaths {
   readonly directory: string;
   readonly log: string;
   readonly state: string;
+  readonly definition: string;
+  readonly journal: string;
+  /** What waits in a hold (switch/hold-store.ts). */
+  readonly held: string;
 }
 
 /** @throws StillwireError NAME_INVALID; PATH_TOO_LONG when the socket's path would be */
@@ -54,6 +59,9 @@ export function pathsOf(network: string, run = runDirectory()): NetworkPaths {
     directory,
     log: join(directory, 'daemon.log'),
     state: join(directory, 'state.json'),
+    definition: join(directory, 'definition.json'),
+    journal: join(directory, 'journal.json'),
+    held: join(directory, 'held'),
   };
 }
 

@@ -104,16 +104,25 @@ export class ImageDraft {
     return path;
   }
 
+  /** Absolute path of the checkpoint it becomes. */
+  get target(): string {
+    return this.#target;
+  }
+
   /**
    * Makes the image durable under its name. Afterwards the draft is spent, whatever came of it.
+   * @param beforeRename called when all is written and durable; what it throws fails the commit
    * @throws StillwireError COMMIT_FAILED with the cause's words; CHECKPOINT_EXISTS when another was faster
    */
-  async commit(body: ManifestBody): Promise<CommittedImage> {
+  async commit(
+    body: ManifestBody,
+    beforeRename: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<CommittedImage> {
     if (this.#state !== 'open') {
       throw new StillwireError('INTERNAL', `the draft ${this.name} is ${this.#state}`);
     }
     this.#state = 'committing';
-    const commit = this.#write(body).catch(async (error: unknown) => {
+    const commit = this.#write(body, beforeRename).catch(async (error: unknown) => {
       this.#state = 'abandoned';
       await this.#remove();
       throw error instanceof StillwireError ? error : this.#failed(error);
@@ -134,7 +143,7 @@ export class ImageDraft {
     await this.#ending;
   }
 
-  async #write(body: ManifestBody): Promise<CommittedImage> {
+  async #write(body: ManifestBody, beforeRename: () => Promise<void>): Promise<CommittedImage> {
     if (body.name !== this.name) throw new Error(`the manifest is named ${body.name}`);
     const { files: found, directories, faults } = await listTree(this.directory);
     if (faults.length > 0) throw new Error(faults.join('; '));
@@ -151,6 +160,7 @@ export class ImageDraft {
     await writeDurably(join(this.directory, CHECKSUM_FILE), checksum);
     for (const below of directories.toReversed()) await syncPath(join(this.directory, below));
     await syncPath(this.directory);
+    await beforeRename();
     await this.#publish();
     const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, text.length + checksum.length);
     return { path: this.#target, manifest, bytes };

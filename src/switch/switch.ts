@@ -301,7 +301,7 @@ export class Switch {
     const typeAt = start + (tagged ? 16 : 12);
     if (
       isSentinel(bytes, typeAt, length, this.#nonces) ||
-      this.#cookies.takes(member.index, bytes, typeAt, end)
+      this.#cookies.takes(member.index, bytes, typeAt, end, this.#now)
     ) {
       return this.#discard(member, 'swallowed');
     }
@@ -442,12 +442,12 @@ export class Switch {
   }
 
   /** Puts a cookie behind the last frame sent on each of these ports (absent: on all) where frames can lie. */
-  sendCookies(nonce: Uint8Array, ports?: readonly PortId[]): void {
+  sendCookies(nonce: Uint8Array, now: number, ports?: readonly PortId[]): void {
     this.#cookies.recognise([nonce]);
     for (const member of this.#byId.values()) {
       const { id, kind } = member.port;
       if (!hasRing(kind) || ports?.includes(id) === false) continue;
-      this.#cookies.ask(member.index, nonce);
+      this.#cookies.ask(member.index, nonce, now);
       this.#sendCookie(member);
     }
   }
@@ -457,11 +457,11 @@ export class Switch {
   }
 
   /** Swallows cookies with these nonces and what answers them from now on; and knows who answers. */
-  recogniseCookies(nonces: readonly Uint8Array[], addresses: readonly AddressOnPort[]): void {
+  recogniseCookies(nonces: readonly Uint8Array[], addresses: readonly AddressOnPort[], now: number): void {
     this.#cookies.recognise(nonces);
     for (const { port, ...answerer } of addresses) {
       const member = this.#byId.get(port);
-      if (member !== undefined) this.#cookies.addresses.restore({ ...answerer, port: member.index });
+      if (member !== undefined) this.#cookies.addresses.restore({ ...answerer, port: member.index }, now);
     }
   }
 
@@ -539,7 +539,7 @@ export class Switch {
       nonces: this.#nonces,
       cookies: this.#cookies.nonces,
       addresses: this.#cookies.addresses
-        .answerers()
+        .answerers(now)
         .map((answerer) => ({ ...answerer, port: this.#members[answerer.port]!.port.id })),
     };
   }

@@ -137,7 +137,7 @@ class Bench {
     this.#core.hold();
     this.#answered.clear();
     this.#core.sendSentinels(nonce);
-    this.#core.sendCookies(nonce);
+    this.#core.sendCookies(nonce, this.#now);
     this.#nonces.unshift(nonce);
     this.sift();
   }
