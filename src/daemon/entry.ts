@@ -110,13 +110,12 @@ class Daemon<J extends Job> {
       onEvent: this.#hooks.onEvent ?? (() => undefined),
       onLoaded: (loaded) => this.#claim.record(loaded.guests.values(), loaded.network.devices),
     });
-    let stopBounding = (): void => undefined;
+    const stopBounding = keepBounded(this.#logsOf(live));
     try {
       live.network.outlive(); // now that it has been written down
       live.network.on('unsafe', (reason) =>
         this.#log.warn({ reason }, 'a hold would not survive this daemon'),
       );
-      stopBounding = keepBounded(this.#logsOf(live));
       live.on('guestEnded', (guest, reason) => this.#log.warn({ guest, reason }, 'guest ended'));
       live.on('failed', (error) => this.#ending.fail(error));
       const control = this.#controlOf(live);
