@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { encodeSentinel, newNonce } from '../src/frame/sentinel.js';
 import { VNET_HEADER_BYTES } from '../src/frame/types.js';
 import { BURST, FRAME_OFFSET, FrameList, type FrameMemory } from '../src/port/batch.js';
+import { hasRing } from '../src/port/evidence.js';
 import type { Port } from '../src/port/port.js';
 import { judge } from '../src/quiesce/index.js';
 import { frame, numberOf, tagOf } from './pure/frames.js';
@@ -118,7 +119,7 @@ export function portCompliance(name: string, open: () => PortSubject): void {
       expect(port.send(list, 0)).toBe(1);
       const nonce = newNonce();
       stage([encodeSentinel(nonce)]);
-      expect(port.sendSentinel(list)).toBe(port.kind === 'tap');
+      expect(port.sendSentinel(list)).toBe(hasRing(port.kind));
       const verdict = () =>
         judge({
           port: port.id,
@@ -127,16 +128,35 @@ export function portCompliance(name: string, open: () => PortSubject): void {
           down: port.downEvidence(),
           up: port.upEvidence(),
         });
-      if (port.kind === 'tap') {
+      if (hasRing(port.kind)) {
         await new Promise((resolve) => setTimeout(resolve, 20));
         expect(verdict().proven).toBe(false);
       }
-      const read = await readAll(port.kind === 'tap' ? 2 : 1);
+      const read = await readAll(hasRing(port.kind) ? 2 : 1);
       expect(numberOf(read[0]!)).toBe(1);
-      if (port.kind === 'tap') expect(read[1]).toEqual(encodeSentinel(nonce));
+      if (hasRing(port.kind)) expect(read[1]).toEqual(encodeSentinel(nonce));
       expect(verdict()).toEqual({ port: port.id, proven: true });
       port.beginHold();
       expect(port.downEvidence().sentinelSent).toBe(false); // a new hold needs a sentinel of its own
+    });
+
+    test('gives back what was not read, whole and in order, and nobody reads it any more', async () => {
+      const { port } = subject;
+      const frames = [frame(1), frame(2, { tag: 5 }), frame(3, { length: 900 })];
+      stage(frames);
+      expect(port.send(list, 0)).toBe(3);
+      const ring = port.recall().ring.map((stored) => stored.subarray(VNET_HEADER_BYTES));
+      expect(port.readSinceRecall()).toBe(0);
+      if (!hasRing(port.kind)) {
+        expect(ring).toEqual([]); // it was with the far side at once
+        return;
+      }
+      expect(ring).toEqual(frames);
+      expect(subject.read()).toEqual([]);
+      stage([frame(4)]);
+      expect(port.send(list, 0)).toBe(1);
+      expect((await readAll(1)).map(numberOf)).toEqual([4]);
+      expect(port.readSinceRecall()).toBe(1);
     });
 
     test('shows frames waiting upwards, and the sums meet when they are taken', async () => {

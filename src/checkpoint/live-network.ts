@@ -13,6 +13,8 @@ export interface UpOptions {
   readonly signal: AbortSignal;
   /** Told what is being done, for a person. */
   readonly onProgress?: (step: string) => void;
+  /** Where frames are kept that wait in a hold, so that they outlive this process. */
+  readonly holdFile?: string;
 }
 
 /** How one guest of a restart begins. */
@@ -30,6 +32,7 @@ interface LiveNetworkEvents {
 export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   readonly network: Network;
   readonly #guests = new Map<string, Guest>();
+  readonly #letGo: (() => void)[] = [];
   #busy = false;
   #closed = false;
 
@@ -46,7 +49,8 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
    */
   static async up(definition: NetworkDefinition, options: UpOptions): Promise<LiveNetwork> {
     options.onProgress?.(`opening network ${definition.network}`);
-    const live = new LiveNetwork(await Network.open(definition));
+    const { holdFile } = options;
+    const live = new LiveNetwork(await Network.open(definition, holdFile === undefined ? {} : { holdFile }));
     try {
       await live.startGuests(options, () => undefined);
       return live;
@@ -79,11 +83,21 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
       };
       const guest = await startQemu({ name, definition, tapFds, runDirectory, signal, ...restarting });
       onProgress?.(`guest ${name} ${incoming === undefined ? 'started' : 'loaded'}`);
-      this.#guests.set(name, guest);
-      void guest.ended.then((reason) => {
-        if (!this.#closed) this.emit('guestEnded', name, reason);
-      });
+      this.#admit(guest);
     });
+  }
+
+  #admit(guest: Guest): void {
+    this.#guests.set(guest.name, guest);
+    void guest.ended.then((reason) => {
+      if (!this.#closed) this.emit('guestEnded', guest.name, reason);
+    });
+  }
+
+  /** Takes in a guest that was found running. @param letGo ends our hold on it, and not the guest */
+  adopt(guest: Guest, letGo: () => void): void {
+    this.#admit(guest);
+    this.#letGo.push(letGo);
   }
 
   /** Runs `work` while no other checkpoint can begin. @throws StillwireError NETWORK_BUSY, NETWORK_HELD */
@@ -112,5 +126,13 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
     this.#closed = true;
     await Promise.allSettled([...this.#guests.values()].map((guest) => guest.kill()));
     await this.network.close();
+  }
+
+  /** Lets go of guests that were adopted and of the network, as if this process had died. */
+  async leave(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const letGo of this.#letGo) letGo();
+    await this.network.leave();
   }
 }

@@ -37,8 +37,8 @@ export const ERRORS = {
   ),
   NO_PRIVILEGE: entry(
     'failed',
-    'A network on TAP devices needs CAP_NET_ADMIN and CAP_NET_RAW.',
-    'Run as root.',
+    'A TAP, a device port or an external port needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN.',
+    'Run as root, or give the network `transport: dgram`, which needs no privilege.',
   ),
   MISSING_PROGRAM: entry(
     'failed',
@@ -64,7 +64,7 @@ export const ERRORS = {
   DAEMON_UNREACHABLE: entry(
     'unreachable',
     'No daemon answers for this network.',
-    'Start it with `stillwire up`; clean up after a crash with `stillwire down`.',
+    'Start it with `stillwire up`, which also takes up what a crash left; `stillwire down` removes that.',
   ),
   NETWORK_NOT_FOUND: entry(
     'notFound',
@@ -80,12 +80,12 @@ export const ERRORS = {
   NETWORK_STALE: entry(
     'conflict',
     'A daemon of this network died and left things behind.',
-    '`stillwire down -n NETWORK` removes them.',
+    '`stillwire up FILE` takes a network up again whose guests live; `stillwire down -n NETWORK` ends and removes what is left.',
   ),
   DEVICE_EXISTS: entry(
     'conflict',
-    'An interface that an external port needs on the host exists already.',
-    'End the network it belongs to, or name another device; a copy beside the original cannot have its external ports.',
+    'An interface that an external port needs on the host, or the socket of a dgram port, exists already.',
+    'End the network it belongs to, or name another; a copy beside the original cannot have its external ports.',
   ),
   NETWORK_HELD: entry(
     'conflict',
@@ -165,6 +165,11 @@ export const ERRORS = {
     'Several networks have a checkpoint of this name.',
     'Choose with -n, or give the path.',
   ),
+  CHECKPOINT_COMPLETE: entry(
+    'conflict',
+    'The daemon of this network had died in the middle of a checkpoint with --kill, whose image is complete; its guests have been ended now, and nothing is left of it.',
+    '`stillwire restart NAME` brings the checkpoint back; `stillwire up` once more boots the network anew.',
+  ),
   COMMIT_FAILED: entry(
     'failed',
     'The image could not be made durable; no checkpoint was written.',
@@ -187,8 +192,8 @@ export const ERRORS = {
   ),
   DIRECTORY_UNSAFE: entry(
     'failed',
-    'A directory is writable by everyone or owned by another user.',
-    'chmod o-w and chown it, or choose another.',
+    'A directory, or an image to restart from, can be changed by another user: it or one above it is his, or writable by everyone.',
+    'chmod o-w and chown what the message names, or choose another.',
   ),
   OPERATION_UNKNOWN: entry(
     'notFound',

@@ -12,3 +12,4 @@ export {
   type QmpConnectOptions,
   type QmpEvent,
 } from './qmp.js';
+export { peekRunState } from './peek.js';

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parseNetworkFile } from '../../src/definition/file.js';
 import type { Fault, Surroundings } from '../../src/definition/file.js';
 import { NAME_RULE } from '../../src/definition/names.js';
-import { failure, faultsOf, LAN } from './network-file.fixture.js';
+import { failure, faultsOf, LAN, parse } from './network-file.fixture.js';
 
 /** The faults of a text, in which ‸ marks where each is expected. */
 function expectFaults(marked: string, messages: readonly string[]): void {
@@ -71,7 +71,7 @@ const FAULTS: readonly (readonly [what: string, text: string, messages: readonly
     'a prototype',
     LAN + '‸__proto__: {network: x}\n',
     [
-      'unknown key "__proto__"; a network file may have: network, segments, guests, ports, checkpoints, defaults',
+      'unknown key "__proto__"; a network file may have: network, segments, guests, ports, checkpoints, transport, defaults',
     ],
   ],
   [
@@ -226,12 +226,12 @@ const FAULTS: readonly (readonly [what: string, text: string, messages: readonly
   [
     'a port of no kind',
     LAN + 'ports:\n  p: ‸{segment: lan, device: x}\n',
-    ['missing key "kind": expected external or device'],
+    ['missing key "kind": expected external, device or dgram'],
   ],
   [
     'a port of a wrong kind',
     port('kind: ‸tap, device: x'),
-    ['kind: expected external or device, found "tap"'],
+    ['kind: expected external, device or dgram, found "tap"'],
   ],
   [
     'a port without device',
@@ -240,12 +240,37 @@ const FAULTS: readonly (readonly [what: string, text: string, messages: readonly
   ],
   [
     'an empty port',
-    LAN + 'ports:\n  ‸‸‸p:\n',
+    LAN + 'ports:\n  ‸‸p:\n',
     [
-      'missing key "kind": expected external or device',
+      'missing key "kind": expected external, device or dgram',
       'missing key "segment": expected the name of a segment',
-      'missing key "device": expected the name of a network device',
     ],
+  ],
+  [
+    'a transport that there is not',
+    nic('segment: lan, transport: ‸stream'),
+    ['transport: expected tap or dgram, found "stream"'],
+  ],
+  ['the same of all', LAN + 'transport: ‸udp\n', ['transport: expected tap or dgram, found "udp"']],
+  [
+    'a datagram port without its sockets',
+    LAN + 'ports:\n  p: ‸‸{segment: lan, kind: dgram}\n',
+    ['missing key "path": expected a path', 'missing key "peer": expected a path'],
+  ],
+  [
+    'a datagram port with a device',
+    port('kind: dgram, path: a, peer: b, ‸device: x'),
+    ['unknown key "device"; a port of kind dgram may have: kind, segment, mtu, vlan, path, peer'],
+  ],
+  [
+    'a datagram port that speaks to itself',
+    LAN + 'ports:\n  p: {segment: lan, kind: dgram, path: a, peer: ‸./a}\n',
+    ['peer: /lab/a is that of port "p" too, on line 3'],
+  ],
+  [
+    'a socket at the end of a long path',
+    port(`kind: dgram, path: ‸/${'x'.repeat(107)}, peer: b`),
+    [`path: a unix socket's path has at most 107 bytes, this one 108: /${'x'.repeat(107)}`],
   ],
   [
     'a long device name',
@@ -420,8 +445,17 @@ describe('a fault is told with its place', () => {
   test.each(FAULTS)('%s', (_what, text, messages) => expectFaults(text, messages));
 
   test('a file too large', () => {
-    expectFaults(`‸# ${'x'.repeat(1 << 20)}`, [
-      'the file has 1048578 bytes; a network file has at most 1048576',
+    expectFaults(`‸# ${'x'.repeat(1 << 18)}`, [
+      'the file has 262146 bytes; a network file has at most 262144',
+    ]);
+  });
+
+  test('more ports than a network can have', () => {
+    const nics = Array.from({ length: 1024 }, () => '{segment: lan}').join(', ');
+    const text = `${LAN}guests:\n  a: {nics: [${nics}]}\nports:\n  p: {segment: lan, kind: external, device: d}\n`;
+    expect(() => parse(text.slice(0, text.indexOf('ports:')))).not.toThrow();
+    expect(faultsOf(failure(text)).map(({ message }) => message)).toEqual([
+      'a network has at most 1024 ports, this one 1025',
     ]);
   });
 
