@@ -9,4 +9,5 @@ export * from './tap.js';
 export * from './netlink.js';
 export * from './packet.js';
 export * from './fd-passing.js';
+export * from './pidfd.js';
 export * from './clock.js';

@@ -2,12 +2,18 @@
  * TAP devices (drivers/net/tun.c). A TAP lives as long as any descriptor of it is open, in the namespace of the
  * thread that opened it. IFF_NO_PI equals IFF_NOFILTER (0x1000).
  */
+import { fstatSync } from 'node:fs';
 import { check, native } from './libc.js';
 import { closeFd, O_NONBLOCK, O_RDWR, openFd } from './fd.js';
 
 const TUNSETIFF = 0x400454ca;
+const TUNSETPERSIST = 0x400454cb;
 const TUNSETOFFLOAD = 0x400454d0;
+const TUNGETIFF = 0x800454d2;
+const TUNGETDEVNETNS = 0x54e3;
 const IFF_TAP = 0x2;
+const IFF_MULTI_QUEUE = 0x100;
+const IFF_PERSIST = 0x800;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 const IFF_TUN_EXCL = 0x8000;
@@ -21,18 +27,75 @@ const cIoctlNumber = native<[number, number, number]>(
   'int ioctl(int fd, unsigned long request, intptr_t argument)',
 );
 
-/** Creates a TAP named `device` with virtio-net headers in the calling thread's namespace; its non-blocking descriptor. */
-export function createTap(device: string): number {
-  const fd = openFd('/dev/net/tun', O_RDWR | O_NONBLOCK);
+/** What every descriptor of a TAP was opened on. */
+export const TUN_DEVICE = '/dev/net/tun';
+
+function setInterface(device: string, flags: number): number {
+  const fd = openFd(TUN_DEVICE, O_RDWR | O_NONBLOCK);
   const ifr = Buffer.alloc(40);
   ifr.write(device, 0, 15, 'latin1');
-  ifr.writeUInt16LE(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL, 16);
+  ifr.writeUInt16LE(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags, 16);
   try {
     check(cIoctlBuffer(fd, TUNSETIFF, ifr), 'TUNSETIFF', device);
     return fd;
   } catch (error) {
     closeFd(fd);
     throw error;
+  }
+}
+
+/** Creates a TAP named `device` with virtio-net headers in the calling thread's namespace; its non-blocking descriptor. */
+export const createTap = (device: string): number => setInterface(device, IFF_TUN_EXCL);
+
+/**
+ * Takes up a persistent TAP that nobody holds, in the calling thread's namespace; its non-blocking descriptor. One that
+ * is not there is made.
+ * @throws StillwireError SYSCALL, with errno EBUSY when somebody holds it
+ */
+export const attachTap = (device: string): number => setInterface(device, 0);
+
+/** Lets the TAP of this descriptor outlive its last descriptor, or no longer. What lies in its ring dies all the same. */
+export function setTapPersistent(fd: number, persistent: boolean): void {
+  check(cIoctlNumber(fd, TUNSETPERSIST, persistent ? 1 : 0), 'TUNSETPERSIST', `fd ${fd}`);
+}
+
+/** The netdev behind a tun descriptor. */
+export interface TapFacts {
+  /** Its name now, in its own namespace. */
+  readonly device: string;
+  /** IFF_… as TUNGETIFF tells them. */
+  readonly flags: number;
+  readonly tap: boolean;
+  readonly vnetHeader: boolean;
+  readonly multiQueue: boolean;
+  readonly persistent: boolean;
+}
+
+/**
+ * What a descriptor of /dev/net/tun stands for, whoever opened it. It works from any namespace.
+ * @throws StillwireError SYSCALL, with errno EBADFD when it has no device (any more)
+ */
+export function tapFacts(fd: number): TapFacts {
+  const ifr = Buffer.alloc(40);
+  check(cIoctlBuffer(fd, TUNGETIFF, ifr), 'TUNGETIFF', `fd ${fd}`);
+  const flags = ifr.readUInt16LE(16);
+  return {
+    device: ifr.toString('latin1', 0, Math.min(16, ifr.indexOf(0))),
+    flags,
+    tap: (flags & IFF_TAP) !== 0,
+    vnetHeader: (flags & IFF_VNET_HDR) !== 0,
+    multiQueue: (flags & IFF_MULTI_QUEUE) !== 0,
+    persistent: (flags & IFF_PERSIST) !== 0,
+  };
+}
+
+/** The namespace a TAP's netdev is in, by the inode of its file (ioctl_ns(2)). Needs CAP_NET_ADMIN there. */
+export function tapNamespace(fd: number): number {
+  const namespace = check(cIoctlNumber(fd, TUNGETDEVNETNS, 0), 'TUNGETDEVNETNS', `fd ${fd}`);
+  try {
+    return fstatSync(namespace).ino;
+  } finally {
+    closeFd(namespace);
   }
 }
 
