@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { StillwireError } from '../errors/index.js';
-import type { GuestDefinition } from '../definition/definition.js';
+import type { QemuDefinition } from '../definition/definition.js';
 import type { GuestIdentity } from './guest.js';
 import { ask, CpusAnswer, MemoryAnswer, VersionAnswer } from './qemu-answers.js';
 import type { QmpClient } from './qmp.js';
@@ -35,7 +35,7 @@ async function hashOnce(path: string): Promise<string> {
  */
 export async function hashBootFiles(
   guest: string,
-  definition: GuestDefinition,
+  definition: QemuDefinition,
 ): Promise<Record<string, string>> {
   const hashes: Record<string, string> = {};
   for (const role of ['kernel', 'initrd'] as const) {
