@@ -9,9 +9,8 @@ import { StillwireError, type ErrorCode } from '../errors/index.js';
 import type { Guest, GuestIdentity, RunState, WritableDisk } from './guest.js';
 import { ask, StatusAnswer } from './qemu-answers.js';
 import { writableDisks } from './qemu-disks.js';
+import type { HypervisorProcess } from './hypervisor-process.js';
 import { readIdentity } from './qemu-identity.js';
-
-import type { QemuProcess } from './qemu-process.js';
 import { StateSaver } from './qemu-saver.js';
 import type { QmpClient, QmpEvent } from './qmp.js';
 
@@ -36,7 +35,7 @@ const LOSSES: Readonly<Record<string, string>> = {
 export class QemuGuest implements Guest {
   readonly name: string;
   readonly ended: Promise<string>;
-  readonly #process: QemuProcess;
+  readonly #process: HypervisorProcess;
   readonly #qmp: QmpClient;
   readonly #saver: StateSaver;
   readonly #prefix: string;
@@ -45,7 +44,7 @@ export class QemuGuest implements Guest {
   /** @param memory RAM in bytes; @param hashes sha256 by role of the files the guest was started from; a failure is told by {@link identity} */
   constructor(
     name: string,
-    process: QemuProcess,
+    process: HypervisorProcess,
     qmp: QmpClient,
     memory: number,
     hashes: Promise<Readonly<Record<string, string>>>,

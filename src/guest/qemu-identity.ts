@@ -35,7 +35,7 @@ async function hashOnce(path: string): Promise<string> {
  */
 export async function hashBootFiles(
   guest: string,
-  definition: QemuDefinition,
+  definition: Pick<QemuDefinition, 'kernel' | 'initrd'>,
 ): Promise<Record<string, string>> {
   const hashes: Record<string, string> = {};
   for (const role of ['kernel', 'initrd'] as const) {

@@ -11,6 +11,7 @@
  *   in    QEMU was started with `-incoming defer -S`; migrate-incoming on a descriptor it inherited. A state it
  *         cannot load ends QEMU 7.2 ("load of migration failed"): that arrives as the end of the connection.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { StillwireError } from '../errors/index.js';
 import { ask, MigrateAnswer, StatusAnswer } from './qemu-answers.js';
 import { COMMAND_TIMEOUT_MS, type QmpClient } from './qmp.js';
@@ -23,6 +24,8 @@ const CANCEL_TIMEOUT_MS = 10_000;
 const FD_NAME = 'stillwire-state';
 
 const FINAL: ReadonlySet<unknown> = new Set(['completed', 'failed', 'cancelled']);
+/** How often a migration that somebody else began is asked whether it has ended. */
+const CANCEL_POLL_MS = 5;
 
 /** Makes migration fast and heard. Once per QEMU. */
 export async function prepareMigration(qmp: QmpClient): Promise<void> {
@@ -30,6 +33,30 @@ export async function prepareMigration(qmp: QmpClient): Promise<void> {
     qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] }),
     qmp.execute('migrate-set-parameters', { 'max-bandwidth': UNLIMITED_BANDWIDTH }),
   ]);
+}
+
+/**
+ * Ends a migration that another client began and did not live to see: cancelled, and waited for. None is no error. The
+ * guest is as the stop before that migration left it.
+ * @throws StillwireError QMP_TIMEOUT when QEMU does not cancel; GUEST_FAILED when it is still loading a state
+ */
+export async function abandonMigration(qmp: QmpClient, guest: string): Promise<void> {
+  const { status } = await ask(qmp, StatusAnswer, 'query-status');
+  if (status === 'inmigrate') {
+    throw new StillwireError('GUEST_FAILED', 'it has not loaded the state it was started with', { guest });
+  }
+  const deadline = performance.now() + CANCEL_TIMEOUT_MS;
+  for (let asked = false; ; asked = true) {
+    const { status: migration = 'none' } = await ask(qmp, MigrateAnswer, 'query-migrate');
+    if (migration === 'none' || FINAL.has(migration)) break;
+    if (!asked) await qmp.execute('migrate_cancel');
+    if (performance.now() > deadline) {
+      const words = `guest ${guest}: QEMU did not cancel saving within ${CANCEL_TIMEOUT_MS} ms`;
+      throw new StillwireError('QMP_TIMEOUT', words, { guest });
+    }
+    await delay(CANCEL_POLL_MS);
+  }
+  await untilSettled(qmp, guest);
 }
 
 /** Runs `begin` and waits for the migration it begins to end one way or another. */

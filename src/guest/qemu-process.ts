@@ -1,18 +1,14 @@
 /**
- * QEMU as a process: started, watched, ended.
+ * QEMU as a process: started, watched, ended. (One that we find running is a FoundProcess.)
  *
  * It is the leader of a session of its own, so that a ^C meant for the daemon does not reach it, and its output goes
  * to a file, so that it outlives a daemon that crashes: a pipe without a reader would kill it at its next word. What
  * it said last is read back from that file when an error needs words.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { StillwireError } from '../errors/index.js';
-
-/** How much of QEMU's output an error carries, in bytes. */
-const TAIL_BYTES = 4096;
-/** How long a process may outlive its connections before it counts as running on. */
-const EXIT_GRACE_MS = 1000;
+import { HypervisorProcess } from './hypervisor-process.js';
 
 export interface ProcessOptions {
   /** The guest's name, for messages. */
@@ -28,9 +24,8 @@ export interface ProcessOptions {
 /** Number in the child of the first inherited descriptor; the standard ones come before. */
 export const FIRST_FD = 3;
 
-export class QemuProcess {
+export class QemuProcess extends HypervisorProcess {
   readonly #child: ChildProcess;
-  readonly #logFile: string;
   #pid: number | undefined;
 
   /** Resolves when the process has ended, with the reason in words. Never rejects. */
@@ -74,15 +69,14 @@ export class QemuProcess {
   }
 
   private constructor(child: ChildProcess, logFile: string) {
+    super(logFile);
     this.#child = child;
-    this.#logFile = logFile;
     this.#pid = child.pid;
     this.ended = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
         this.#pid = undefined;
         const how = signal === null ? `QEMU exited with code ${code ?? '?'}` : `QEMU was ended by ${signal}`;
-        const words = this.lastWords();
-        resolve(words === '' ? how : `${how}: ${words}`);
+        resolve(this.epitaph(how));
       });
     });
   }
@@ -90,40 +84,6 @@ export class QemuProcess {
   /** Undefined once it has ended. */
   get pid(): number | undefined {
     return this.#pid;
-  }
-
-  /** The end of what it wrote to stdout and stderr, trimmed. */
-  lastWords(): string {
-    let fd: number | undefined;
-    try {
-      fd = openSync(this.#logFile, constants.O_RDONLY);
-      const start = Math.max(0, fstatSync(fd).size - TAIL_BYTES);
-      const buffer = Buffer.alloc(TAIL_BYTES);
-      return buffer.toString('utf8', 0, readSync(fd, buffer, 0, TAIL_BYTES, start)).trim();
-    } catch {
-      return ''; // the run directory is gone: nothing to quote
-    } finally {
-      if (fd !== undefined) closeSync(fd);
-    }
-  }
-
-  /** Waits a moment for a process that seems to be ending: its sockets close before its exit is seen. */
-  async settle(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const grace = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, EXIT_GRACE_MS).unref();
-    });
-    await Promise.race([this.ended, grace]);
-    clearTimeout(timer);
-  }
-
-  /** An error in words: why the process ended, when that is what the error comes from. */
-  async explain(error: unknown): Promise<string> {
-    if (error instanceof StillwireError && error.code === 'GUEST_DIED') {
-      await this.settle();
-      if (this.#pid === undefined) return this.ended;
-    }
-    return error instanceof Error ? error.message : String(error);
   }
 
   /** SIGKILL to this very process, and waits until it is gone. */

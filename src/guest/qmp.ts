@@ -12,9 +12,11 @@
  * (no JSON, an overlong line). Each is final: whatever was pending is rejected with the same error, at once. A
  * command that timed out is forgotten; its late answer is dropped.
  */
+import { randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { StillwireError } from '../errors/index.js';
 import { sendDescriptor } from '../sys/fd-passing.js';
+import { peerCredentials, type PeerCredentials } from '../sys/pidfd.js';
 import { connectSocket, descriptorOf } from './qmp-connect.js';
 import { LineSplitter } from './qmp-lines.js';
 
@@ -62,7 +64,8 @@ export class QmpClient {
   readonly #greeted: Promise<void>;
   #greet!: () => void;
   #settleClosed!: (error: StillwireError) => void;
-  #nextId = 1;
+  /** From a random number on: QEMU may still owe an answer to a client before us, and sends it to whoever is there. */
+  #nextId = randomInt(2 ** 47);
   #turn: Promise<void> = Promise.resolve();
   #end: StillwireError | undefined;
 
@@ -131,6 +134,11 @@ export class QmpClient {
       sendDescriptor(descriptorOf(this.#socket), Buffer.from(line), fd);
       return Promise.resolve();
     });
+  }
+
+  /** Who made the socket: QEMU itself, unless somebody handed it one. @throws StillwireError SYSCALL */
+  get peer(): PeerCredentials {
+    return peerCredentials(descriptorOf(this.#socket));
   }
 
   /** Calls `listener` for every event, in QEMU's order and before the answers behind it. Returns how to stop it. */

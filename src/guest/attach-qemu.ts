@@ -1,0 +1,108 @@
+/**
+ * Taking up a QEMU that runs already: its daemon died, or somebody else started it.
+ *
+ *   process     held by pidfd, so that a recycled pid is never taken for it
+ *   QMP         a monitor of `server=on,wait=off` takes one client at a time, and the next when that one has gone. The
+ *               socket must be this process's own: another may have put one in its place
+ *   migration   one under way was begun by somebody who does not wait for it any more: cancelled, and waited for
+ *   TAPs        duplicates of its tun descriptors, taken out of it
+ *
+ * The machine's run state is not touched: whoever knows why it was stopped resumes it. Whatever fails, all is let go and
+ * the process runs on as it did.
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { QemuDefinition } from '../definition/definition.js';
+import { StillwireError } from '../errors/index.js';
+import { closeFd } from '../sys/fd.js';
+import { FoundProcess } from './found-process.js';
+import { takeTaps, type FoundTap } from './found-taps.js';
+import type { Guest } from './guest.js';
+import { QemuGuest } from './qemu-guest.js';
+import { hashBootFiles } from './qemu-identity.js';
+import { abandonMigration, prepareMigration } from './qemu-migration.js';
+import { QmpClient } from './qmp.js';
+
+/** How long QEMU may take to notice that its last client has gone, and to greet us. */
+const GREETING_TIMEOUT_MS = 10_000;
+
+export interface AttachQemuOptions {
+  readonly name: string;
+  readonly definition: Pick<QemuDefinition, 'memory' | 'kernel' | 'initrd' | 'console'>;
+  readonly pid: number;
+  /** Clock ticks from boot to its start; absent: whoever has the pid now. */
+  readonly startTime?: string;
+  /** Path of its QMP socket. */
+  readonly qmpSocket: string;
+  /** Where its output NAME.log is looked for. */
+  readonly runDirectory: string;
+  /** Ends the attempt, and only that. */
+  readonly signal: AbortSignal;
+}
+
+export interface AttachedQemu {
+  readonly guest: Guest;
+  /** Duplicates of its tun descriptors, the caller's to close. */
+  readonly taps: readonly FoundTap[];
+  /** Lets go of the process and its monitor without ending it. The guest object is of no use afterwards. */
+  readonly letGo: () => void;
+}
+
+/**
+ * Attaches to a running QEMU.
+ * @throws StillwireError GUEST_DIED when its process has ended; QMP_TIMEOUT; GUEST_FAILED when the socket is another's or
+ *   a state was still being loaded; NO_PRIVILEGE; the signal's reason
+ */
+export async function attachQemu(options: AttachQemuOptions): Promise<AttachedQemu> {
+  const { name, definition, pid, startTime, runDirectory } = options;
+  const logFile = join(runDirectory, `${name}.log`);
+  const process = FoundProcess.open({
+    guest: name,
+    pid,
+    logFile,
+    ...(startTime === undefined ? {} : { startTime }),
+  });
+  let qmp: QmpClient | undefined;
+  const letGo = (): void => {
+    qmp?.close();
+    process.release();
+  };
+  let taps: readonly FoundTap[] = [];
+  try {
+    qmp = await connectTo(process, options);
+    if (qmp.peer.pid !== pid) {
+      throw new StillwireError('GUEST_FAILED', `its QMP socket is that of process ${qmp.peer.pid}`);
+    }
+    await abandonMigration(qmp, name);
+    await prepareMigration(qmp);
+    taps = takeTaps(process);
+    options.signal.throwIfAborted();
+  } catch (error) {
+    const words = (await process.explain(error)).replace(`guest ${name}: `, '');
+    const died = process.pid === undefined;
+    letGo();
+    for (const { fd } of taps) closeFd(fd);
+    if (options.signal.aborted) throw options.signal.reason;
+    const { code } = StillwireError.from(error);
+    throw new StillwireError(
+      died ? 'GUEST_DIED' : code,
+      `guest ${name} could not be attached to: ${words}`,
+      { guest: name },
+      error,
+    );
+  }
+  const { console } = definition;
+  if (console !== undefined) void process.ended.then(() => rmSync(console, { force: true })); // QEMU leaves it
+  const hashes = hashBootFiles(name, definition);
+  return { guest: new QemuGuest(name, process, qmp, definition.memory * 2 ** 20, hashes), taps, letGo };
+}
+
+function connectTo(
+  process: FoundProcess,
+  { name, qmpSocket, signal }: AttachQemuOptions,
+): Promise<QmpClient> {
+  const gone = new AbortController();
+  void process.ended.then((reason) => gone.abort(new StillwireError('GUEST_DIED', reason, { guest: name })));
+  const either = AbortSignal.any([signal, gone.signal]);
+  return QmpClient.connect(qmpSocket, { guest: name, timeoutMs: GREETING_TIMEOUT_MS, signal: either });
+}
