@@ -7,13 +7,12 @@
  *   vhost-net      the kernel reads the ring past QEMU: an empty ring proves nothing, a stop stops nothing
  *   multiqueue     order would be kept per queue only, and one descriptor does not show the others' rings
  *   finite sndbuf  QEMU keeps frames of the guest back in a queue of its own, and loses them at its stop
- *   master         a bridge takes the frames before us
  *   namespace      the netdev is moved into the network's, so it has to be where we are (not another Stillwire's)
- *   addresses      the host talks through the device itself
+ *
+ * What the netdev itself must not have is looked at in network/adopted-tap.ts.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import type { AdoptedDefinition } from '../definition/definition.js';
 import { StillwireError } from '../errors/index.js';
 import { closeFd } from '../sys/fd.js';
@@ -87,8 +86,6 @@ function tapOf(guest: string, device: string, taps: readonly FoundTap[]): FoundT
   }
   if (tap.multiQueue) return no('has several queues');
   if (hasFiniteSendBuffer(tap.fd)) return no('has a finite send buffer (sndbuf=)');
-  if (existsSync(`/sys/class/net/${device}/master`)) return no('is enslaved to a bridge or bond');
-  if (hasAddress(device)) return no('has an address of the host');
   return tap;
 }
 
@@ -103,7 +100,3 @@ function namedNamespace(inode: number): string | undefined {
     }
   });
 }
-
-/** IPv6 link-local addresses come by themselves; any other was given. */
-const hasAddress = (device: string): boolean =>
-  (networkInterfaces()[device] ?? []).some(({ address }) => !address.startsWith('fe80:'));

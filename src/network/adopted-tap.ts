@@ -2,10 +2,11 @@
  * A TAP that somebody else has made: taken into the network's namespace while the network lives, and given back.
  *
  * In the host's namespace its frames would reach the host's stack, and the host's frames it. A netdev that is moved is
- * set down for a moment and loses its addresses (there are none: see guest/adopt-qemu.ts); the hypervisor's descriptor
- * notices nothing. Deleting a namespace deletes the TAPs in it, so it must have been given back before.
+ * set down for a moment and loses its addresses; the hypervisor's descriptor notices nothing. So it must be nobody
+ * else's: not of a bridge, without addresses. Deleting a namespace deletes the TAPs in it: it is given back before.
  */
-import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { StillwireError } from '../errors/index.js';
 import { namespacePath } from '../sys/index.js';
 import { runProgram } from './namespace.js';
 
@@ -19,13 +20,34 @@ export interface AdoptedTap {
   readonly up: boolean;
 }
 
-const IFF_UP = 1;
+/** Of `ip -json address`: one entry per device. */
+const LinkAnswer = z
+  .array(
+    z.object({
+      mtu: z.number(),
+      txqlen: z.number().default(1000),
+      flags: z.array(z.string()),
+      master: z.string().optional(),
+      addr_info: z.array(z.object({ local: z.string().optional(), scope: z.string().optional() })),
+    }),
+  )
+  .length(1);
 
-/** What has to be known to give it back. @throws an error of the file system when there is no such device */
-export function describeTap(device: string): AdoptedTap {
-  const read = (name: string): number => Number(readFileSync(`/sys/class/net/${device}/${name}`, 'latin1'));
-  const up = (read('flags') & IFF_UP) !== 0;
-  return { device, mtu: read('mtu'), queueLength: read('tx_queue_len'), up };
+/**
+ * Looks at a TAP that is to be taken: what has to be known to give it back.
+ * @throws StillwireError ADOPT_REFUSED when a bridge takes its frames before us, or the host talks through it itself
+ */
+export async function describeTap(device: string): Promise<AdoptedTap> {
+  const answer = JSON.parse(await runProgram('ip', '-json', 'address', 'show', 'dev', device)) as unknown;
+  const [link] = LinkAnswer.parse(answer);
+  const { mtu, txqlen: queueLength, flags, master, addr_info: addresses } = link!;
+  const refuse = (why: string): never => {
+    throw new StillwireError('ADOPT_REFUSED', `TAP ${device} ${why}`, { device });
+  };
+  if (master !== undefined) return refuse(`is enslaved to ${master}`);
+  const own = addresses.find(({ scope }) => scope !== 'link'); // IPv6 link-local ones come by themselves
+  if (own !== undefined) return refuse(`has an address of the host's, ${own.local ?? ''}`);
+  return { device, mtu, queueLength, up: flags.includes('UP') };
 }
 
 /** @throws StillwireError NO_PRIVILEGE, SYSCALL */
