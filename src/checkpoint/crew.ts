@@ -3,6 +3,7 @@
  * run again and one the user had paused stays paused; and when each stopped and resumed, for the skew.
  */
 import { StillwireError } from '../errors/index.js';
+import type { PortId } from '../frame/types.js';
 import type { Guest, RunState } from '../guest/index.js';
 import type { Participants } from '../quiesce/index.js';
 import { everyone } from './everyone.js';
@@ -56,6 +57,12 @@ export class Crew implements Participants {
         guest: name,
       });
     });
+  }
+
+  /** A guest its user had paused is not stopped by us. */
+  stops(port: PortId): boolean {
+    const guest = this.#guests.find(({ name }) => name === port.split('/', 1)[0]);
+    return guest !== undefined && this.stateOf(guest) === 'running';
   }
 
   async resume(): Promise<void> {

@@ -36,7 +36,8 @@ function proofFaults({ evidence, method, proven }: Manifest, ports: DefinedPorts
     const defined = ports.get(port);
     if (defined !== undefined && defined !== kind)
       faults.push(`evidence: ${port} is a ${defined} port, not ${kind}`);
-    if (used !== method) faults.push(`evidence: ${port} was quiesced by ${used}, the network by ${method}`);
+    const fits = method === 'auto' ? used !== 'quiet' : used === method;
+    if (!fits) faults.push(`evidence: ${port} was quiesced by ${used}, the network by ${method}`);
   }
   if (isProven(evidence) !== proven) {
     faults.push(`the manifest says proven: ${String(proven)}, the evidence says ${String(!proven)}`);
@@ -44,7 +45,7 @@ function proofFaults({ evidence, method, proven }: Manifest, ports: DefinedPorts
   return faults;
 }
 
-function definitionFaults({ definition, stations }: Manifest, ports: DefinedPorts): string[] {
+function definitionFaults({ definition, stations, addresses }: Manifest, ports: DefinedPorts): string[] {
   const faults: string[] = [];
   const segments = new Set(Object.keys(definition.segments));
   const placed: [string, string][] = Object.entries(definition.ports).map(([port, { segment }]) => [
@@ -63,6 +64,9 @@ function definitionFaults({ definition, stations }: Manifest, ports: DefinedPort
     if (!segments.has(segment) || !ports.has(port)) {
       faults.push(`station ${mac}: ${segment} or ${port} does not exist`);
     }
+  }
+  for (const { port } of addresses) {
+    if (!ports.has(port)) faults.push(`addresses: ${port} does not exist`);
   }
   return faults;
 }

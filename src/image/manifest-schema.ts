@@ -170,7 +170,7 @@ const nonces = z.array(z.string().regex(/^[0-9a-f]{32}$/, 'not a nonce')).max(64
 const knownAddress: z.ZodType<AddressRecord> = z.strictObject({
   port: portId,
   vlan: z.int().min(0).max(4094),
-  ip: z.ipv4(),
+  ip: z.ipv4().exactOptional(),
 });
 
 const identity: z.ZodType<GuestIdentity> = z.strictObject({
@@ -213,7 +213,7 @@ export const manifestSchema: z.ZodType<Manifest> = z.strictObject({
   inFlightFrames: count,
   sentinels: nonces,
   cookies: nonces,
-  addresses: z.array(knownAddress).max(4096),
+  addresses: z.array(knownAddress).max(16_384),
   phases: record(text(64), milliseconds, 256),
   pauseMs: milliseconds.exactOptional(),
   skewMs: z.strictObject({ stop: milliseconds, resume: milliseconds.exactOptional() }).exactOptional(),

@@ -37,12 +37,12 @@ export interface StationRecord {
   readonly port: string;
 }
 
-/** An IPv4 address that answered for itself on a port: whom a cookie can be sent to. */
+/** Whom a cookie can be sent to: an IPv4 address heard on a port speaking for itself, or, without one, an echo agent. */
 export interface AddressRecord {
   readonly port: string;
   /** 0 when untagged. */
   readonly vlan: number;
-  readonly ip: string;
+  readonly ip?: string;
 }
 
 export interface GuestRecord {

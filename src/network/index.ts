@@ -2,5 +2,5 @@
 export { Hold, DEFAULT_LEASE_MS, type HoldOptions, type HoldState } from './hold.js';
 export type { LeasedChannel } from './leased-channel.js';
 export { Mark } from './mark.js';
-export { Network, type Release } from './network.js';
-export { deleteNamespace, namespaceExists, namespaceOf, runProgram } from './namespace.js';
+export { Network, type OpenOptions, type Release, type Remains } from './network.js';
+export { deleteNamespace, deleteTap, namespaceExists, namespaceOf, runProgram } from './namespace.js';

@@ -49,6 +49,19 @@ export async function deleteNamespace(name: string): Promise<void> {
   if (namespaceExists(name)) await runProgram('ip', 'netns', 'delete', name);
 }
 
+/** Whether the host has an interface of this name. */
+export const linkExists = (device: string): boolean => existsSync(`/sys/class/net/${device}`);
+
+/**
+ * Removes a persistent TAP that nobody holds, in the namespace at `path`. One that is gone, held, or no TAP stays as it is.
+ */
+export async function deleteTap(path: string, device: string): Promise<void> {
+  // Not `ip link delete`: that would remove whatever has the name. This one has to take the TAP up first.
+  await runProgram('nsenter', `--net=${path}`, 'ip', 'tuntap', 'del', 'dev', device, 'mode', 'tap').catch(
+    () => undefined,
+  );
+}
+
 /**
  * Makes a veth pair: `inside` in the namespace, `outside` in ours, up, with these addresses.
  * @throws StillwireError DEVICE_EXISTS
@@ -59,7 +72,7 @@ export async function createVeth(
   outside: { readonly device: string; readonly mtu: number; readonly addresses: readonly string[] },
 ): Promise<void> {
   const { device, addresses } = outside;
-  if (existsSync(`/sys/class/net/${device}`)) {
+  if (linkExists(device)) {
     throw new StillwireError('DEVICE_EXISTS', `the host has an interface ${device} already`, { device });
   }
   const pair = ['type', 'veth', 'peer', inside, 'netns', namespace];

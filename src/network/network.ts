@@ -5,7 +5,7 @@ import { EventEmitter } from 'node:events';
 import { StillwireError } from '../errors/index.js';
 import { nicPort, type NetworkDefinition, type PortDefinition } from '../definition/definition.js';
 import type { PortId } from '../frame/types.js';
-import { namespacePath } from '../sys/index.js';
+import { closeFd, namespacePath, setTapPersistent } from '../sys/index.js';
 import { SwitchHandle, type CapturedFrame, type Commands, type Notice } from '../switch/index.js';
 import { Hold, type HoldOptions } from './hold.js';
 import { LeasedChannel } from './leased-channel.js';
@@ -15,6 +15,8 @@ import {
   createVeth,
   deleteNamespace,
   deleteVeth,
+  linkExists,
+  namespaceExists,
   namespaceOf,
   untilCarrying,
 } from './namespace.js';
@@ -24,6 +26,21 @@ export type Release = Extract<Notice, { notice: 'released' }>;
 interface NetworkEvents {
   /** The switch thread failed; the network is dead. */
   failed: [error: StillwireError];
+  /** What is held would not survive this process: the hold file cannot take it. */
+  unsafe: [reason: string];
+}
+
+export interface OpenOptions {
+  /** Keeps what is held when the process is killed; see `recoverHeld` of the switch. Removed at {@link Network.close}. */
+  readonly holdFile?: string;
+}
+
+/** What a network whose process died has left, for {@link Network.attachHeld}. */
+export interface Remains {
+  /** The netdev of every port. */
+  readonly devices: Readonly<Record<PortId, string>>;
+  /** Our descriptors of the TAPs whose guests live, by port; the network's from then on. */
+  readonly taps: ReadonlyMap<PortId, number>;
 }
 
 export class Network extends EventEmitter<NetworkEvents> {
@@ -33,22 +50,32 @@ export class Network extends EventEmitter<NetworkEvents> {
   #hold: Hold | undefined;
   /** Our ends of the external ports. */
   readonly #veths: string[] = [];
+  /** Descriptors of device ports, to make them outlive us. */
+  readonly #deviceFds: number[] = [];
+  readonly #devices: Record<PortId, string> = {};
+  readonly #remains: (Remains & { readonly taps: Map<PortId, number> }) | undefined;
   #opened = 0;
   #closed = false;
 
-  private constructor(definition: NetworkDefinition, handle: SwitchHandle) {
+  private constructor(
+    definition: NetworkDefinition,
+    handle: SwitchHandle,
+    remains?: Remains & { readonly taps: Map<PortId, number> },
+  ) {
     super();
     this.definition = definition;
     this.#switch = handle;
+    this.#remains = remains;
     handle.on('failed', (error) => this.emit('failed', error));
+    handle.on('unsafe', (reason) => this.emit('unsafe', reason));
   }
 
   /**
    * Creates the namespace, the switch and every port. Traffic flows when it resolves. A failure leaves nothing.
    * @throws StillwireError NETWORK_STALE, NO_PRIVILEGE, MISSING_PROGRAM, SYSCALL
    */
-  static async open(definition: NetworkDefinition): Promise<Network> {
-    return (await Network.#open(definition, undefined)).network;
+  static async open(definition: NetworkDefinition, options: OpenOptions = {}): Promise<Network> {
+    return (await Network.#open(definition, undefined, options)).network;
   }
 
   /**
@@ -58,22 +85,53 @@ export class Network extends EventEmitter<NetworkEvents> {
   static async openHeld(
     definition: NetworkDefinition,
     leaseMs: number,
+    options: OpenOptions = {},
   ): Promise<{ network: Network; hold: Hold }> {
-    const { network, hold } = await Network.#open(definition, leaseMs);
-    if (hold === undefined)
-      throw new StillwireError('HOLD_EXPIRED', 'the hold ended before the network was open');
-    return { network, hold };
+    const { network, hold } = await Network.#open(definition, leaseMs, options);
+    return { network, hold: demandHold(hold) };
+  }
+
+  /**
+   * Takes up the namespace and devices of a network whose process died, held like {@link openHeld}. Ports whose devices
+   * are gone (a guest ended, somebody removed the host's end of a veth) are made anew. A failure leaves all as it was.
+   * @throws StillwireError NETWORK_STALE when the namespace is gone; NO_PRIVILEGE, SYSCALL
+   */
+  static async attachHeld(
+    definition: NetworkDefinition,
+    leaseMs: number,
+    remains: Remains,
+    options: OpenOptions = {},
+  ): Promise<{ network: Network; hold: Hold }> {
+    const namespace = namespaceOf(definition.network);
+    const taps = new Map(remains.taps);
+    let network: Network | undefined;
+    try {
+      if (!namespaceExists(namespace)) {
+        throw new StillwireError('NETWORK_STALE', `the network namespace ${namespace} is gone`, {
+          namespace,
+        });
+      }
+      const handle = await SwitchHandle.start(namespacePath(namespace), options);
+      network = new Network(definition, handle, { ...remains, taps });
+      await network.#build(leaseMs);
+      return { network, hold: demandHold(network.#hold) };
+    } catch (error) {
+      await network?.leave();
+      for (const fd of taps.values()) closeFd(fd);
+      throw error;
+    }
   }
 
   static async #open(
     definition: NetworkDefinition,
     leaseMs: number | undefined,
+    options: OpenOptions,
   ): Promise<{ network: Network; hold: Hold | undefined }> {
     const namespace = namespaceOf(definition.network);
     await createNamespace(namespace);
     let network: Network | undefined;
     try {
-      network = new Network(definition, await SwitchHandle.start(namespacePath(namespace)));
+      network = new Network(definition, await SwitchHandle.start(namespacePath(namespace), options));
       await network.#build(leaseMs);
       return { network, hold: network.#hold };
     } catch (error) {
@@ -94,19 +152,29 @@ export class Network extends EventEmitter<NetworkEvents> {
     for (const [guest, { nics }] of Object.entries(this.definition.guests)) {
       for (const { name, segment, mtu, vlan = 0 } of nics) {
         const id = nicPort(guest, name);
-        const device = `tap${this.#opened++}`;
-        const { tunFd } = await this.#switch.call('addTap', { id, segment, device, mtu, vlan });
+        const device = this.#name(id, 'tap');
+        const given = this.#remains?.taps.get(id);
+        const found = given === undefined ? {} : { tunFd: given };
+        this.#remains?.taps.delete(id); // the switch's now, whatever becomes of it
+        const { tunFd } = await this.#switch.call('addTap', { id, segment, device, mtu, vlan, ...found });
         this.#tapFds.set(id, tunFd);
       }
     }
     for (const [id, port] of Object.entries(this.definition.ports)) await this.#addPort(id, port);
   }
 
+  /** The name of a port's netdev in our namespace: the one it had, or a new one. */
+  #name(id: PortId, prefix: string): string {
+    const next = `${prefix}${this.#opened++}`;
+    return (this.#devices[id] = this.#remains?.devices[id] ?? next);
+  }
+
   async #addPort(id: PortId, port: PortDefinition): Promise<void> {
     const { segment, mtu, vlan = 0 } = port;
     if (port.kind === 'external') {
-      const device = `ext${this.#opened++}`;
-      await createVeth(this.namespace, device, port);
+      const device = this.#name(id, 'ext');
+      const found = this.#remains !== undefined && linkExists(port.device);
+      if (!found) await createVeth(this.namespace, device, port);
       this.#veths.push(port.device);
       await this.#switch.call('addExternal', { id, segment, device, mtu, vlan });
       await untilCarrying(port.device);
@@ -114,8 +182,26 @@ export class Network extends EventEmitter<NetworkEvents> {
     }
     const netns = port.netns === undefined ? '/proc/self/ns/net' : namespacePath(port.netns);
     const mac = port.mac === undefined ? {} : { mac: port.mac };
-    await this.#switch.call('addDevice', { id, segment, device: port.device, mtu, vlan, netns, ...mac });
-    await addAddresses(netns, port.device, port.addresses);
+    const { device } = port;
+    this.#devices[id] = device;
+    const attach = this.#remains !== undefined;
+    const ask = { id, segment, device, mtu, vlan, netns, attach, ...mac };
+    const { tunFd, found } = await this.#switch.call('addDevice', ask);
+    this.#deviceFds.push(tunFd);
+    if (!found) await addAddresses(netns, device, port.addresses);
+  }
+
+  /** The netdev of every port: what {@link attachHeld} needs to know after this process. */
+  get devices(): Readonly<Record<PortId, string>> {
+    return this.#devices;
+  }
+
+  /**
+   * Lets the netdevs of device ports outlive this process, should it be killed: a container keeps its interface, with
+   * addresses and routes. {@link close} removes them all the same. Call it when {@link devices} has been written down.
+   */
+  outlive(): void {
+    for (const fd of this.#deviceFds) setTapPersistent(fd, true);
   }
 
   /** Our descriptor of a guest's TAP, to be inherited by its hypervisor. It stays ours. */
@@ -200,11 +286,37 @@ export class Network extends EventEmitter<NetworkEvents> {
    * image). Idempotent.
    */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#hold?.abandon();
-    await this.#switch.close();
+    for (const fd of this.#closed ? [] : this.#deviceFds) forget(fd);
+    if (!(await this.#end({ leave: false }))) return;
     for (const device of this.#veths) await deleteVeth(device);
     await deleteNamespace(this.namespace);
+  }
+
+  /** Ends the switch and nothing else: as if this process had died, with namespace, devices and hold file for the next. */
+  async leave(): Promise<void> {
+    await this.#end({ leave: true });
+  }
+
+  /** @returns false when it had ended */
+  async #end(how: { readonly leave: boolean }): Promise<boolean> {
+    if (this.#closed) return false;
+    this.#closed = true;
+    this.#hold?.abandon();
+    await this.#switch.close(how);
+    return true;
+  }
+}
+
+function demandHold(hold: Hold | undefined): Hold {
+  if (hold !== undefined) return hold;
+  throw new StillwireError('HOLD_EXPIRED', 'the hold ended before the network was open');
+}
+
+/** The device dies with its descriptor again; one that is gone already is no error. */
+function forget(tunFd: number): void {
+  try {
+    setTapPersistent(tunFd, false);
+  } catch {
+    // Deleted beneath us, or the switch thread, dying, has closed it.
   }
 }

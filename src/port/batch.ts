@@ -17,6 +17,8 @@ export const FRAME_OFFSET = 32;
 export class FrameMemory {
   readonly arena: Arena = mapArena(2 * BURST * SLOT_BYTES);
   readonly bytes: Buffer = this.arena.bytes;
+  /** The same memory in 32-bit words: every slot, and a frame in it, begins on one. */
+  readonly words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset);
 
   receiveSlot(i: number): number {
     return i * SLOT_BYTES;

@@ -17,11 +17,14 @@ import {
   isReadable,
   linkIndex,
   MessageVector,
+  noteSent,
   type LinkCounters,
   type LinkStatistics,
 } from '../sys/index.js';
+import { Backlog } from './backlog.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
-import type { Port } from './port.js';
+import { observedKernel, type KernelEvidence } from './kernel-evidence.js';
+import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
 
 export interface DevicePortParts {
   readonly id: PortId;
@@ -30,20 +33,28 @@ export interface DevicePortParts {
   readonly memory: FrameMemory;
   /** Opened in the namespace of the netdev; closed with the port. */
   readonly statistics: LinkStatistics;
+  /** Frames the ring holds: the device's txqueuelen. */
+  readonly ringFrames: number;
+  /** Default: the real one. */
+  readonly kernel?: KernelEvidence;
 }
 
 export class DevicePort implements Port {
   readonly kind = 'device' as const;
-  readonly kernelProof = true;
+  readonly kernelProof: boolean;
   readonly id: PortId;
   readonly receiveFd: number;
   readonly #parts: DevicePortParts;
+  readonly #kernel: KernelEvidence;
+  /** A frame takes one place in the ring, however long it is (drivers/net/tun.c, tun_net_xmit). */
+  readonly #backlog: Backlog;
   readonly #index: number;
   readonly #incoming = new MessageVector(BURST);
   readonly #outgoing = new MessageVector(1);
   readonly #baseFrames: number;
   #baseDropped: number;
   #received = 0;
+  #gone = false;
 
   /** Built while the calling thread is in the netdev's namespace. */
   constructor(parts: DevicePortParts) {
@@ -51,7 +62,10 @@ export class DevicePort implements Port {
     this.id = parts.id;
     this.receiveFd = parts.tunFd;
     this.#index = linkIndex(parts.device);
-    const counters = parts.statistics.read(this.#index);
+    this.#kernel = parts.kernel ?? observedKernel(parts.statistics);
+    this.kernelProof = this.#kernel.real;
+    this.#backlog = new Backlog(parts.ringFrames, () => 1);
+    const counters = this.#kernel.counters(this.#index);
     this.#baseFrames = counters.txPackets;
     this.#baseDropped = counters.txDropped;
     const { arena } = parts.memory;
@@ -65,11 +79,13 @@ export class DevicePort implements Port {
     list.count = 0;
     while (list.count < BURST) {
       const length = this.#incoming.read(this.receiveFd, list.count);
-      if (length === -EBADFD && list.count === 0) return -1; // detached (tun_chr_read_iter)
+      this.#gone = length === -EBADFD; // detached (tun_chr_read_iter)
+      if (this.#gone && list.count === 0) return -1;
       if (length <= 0) break;
       const slot = this.#parts.memory.receiveSlot(list.count);
       list.add(slot, slot + FRAME_OFFSET, length);
     }
+    this.#backlog.note(list);
     this.#received += list.count;
     return list.count;
   }
@@ -80,6 +96,7 @@ export class DevicePort implements Port {
       this.#outgoing.set(0, base + list.slot[i]!, base + list.start[i]!, list.length[i]!);
       const result = this.#outgoing.write(this.receiveFd, 0);
       if (result <= 0) return i > from ? i - from : result;
+      noteSent(i);
     }
     return list.count - from;
   }
@@ -87,6 +104,7 @@ export class DevicePort implements Port {
   beginHold(): void {
     // What overran the ring earlier is the network's loss and not the cut's.
     this.#baseDropped = this.#counters()?.txDropped ?? this.#baseDropped;
+    this.#backlog.beginHold(!isReadable(this.receiveFd));
   }
 
   sendSentinel(): boolean {
@@ -104,9 +122,17 @@ export class DevicePort implements Port {
     };
   }
 
+  recall(): Unread {
+    return NOTHING_UNREAD;
+  }
+
+  readSinceRecall(): number {
+    return 0;
+  }
+
   upEvidence(): UpEvidence {
     const counters = this.#counters();
-    if (counters === undefined) {
+    if (counters === undefined || this.#gone) {
       // Deleted, with whatever lay in its ring: nothing can be claimed about it, and the other ports not be spoiled.
       return {
         deviceFrames: this.#received,
@@ -121,14 +147,14 @@ export class DevicePort implements Port {
       receivedFrames: this.#received,
       socketDrops: counters.txDropped - this.#baseDropped,
       queueEmpty: !isReadable(this.receiveFd),
-      mayHaveOverrun: false,
+      mayHaveOverrun: this.#backlog.mayHaveOverrun,
     };
   }
 
   /** Undefined when the device is gone. */
   #counters(): LinkCounters | undefined {
     try {
-      return this.#parts.statistics.read(this.#index);
+      return this.#kernel.counters(this.#index);
     } catch (error) {
       if (error instanceof StillwireError && error.details['errno'] === 'ENODEV') return undefined;
       throw error;

@@ -2,6 +2,12 @@
 /** How a port can prove that a path is empty. */
 export type PortKind = 'tap' | 'dgram' | 'device' | 'external';
 
+/**
+ * Whether frames can lie between us and the machine behind a port. A device hands every frame to its machine's stack at
+ * once: its way down is never anything but empty. An external port leads out of the cut.
+ */
+export const hasRing = (kind: PortKind): boolean => kind === 'tap' || kind === 'dgram';
+
 /** What became of the marker of the present hold: none was sent (nobody is known to answer it), sent, or answered. */
 export type CookieState = 'unasked' | 'asked' | 'answered';
 

@@ -14,7 +14,7 @@ import {
 } from '../sys/index.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
 import type { PacketReceiver } from './packet-receiver.js';
-import type { Port } from './port.js';
+import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
 
 const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
 
@@ -75,6 +75,14 @@ export class ExternalPort implements Port {
     };
   }
 
+  recall(): Unread {
+    return NOTHING_UNREAD;
+  }
+
+  readSinceRecall(): number {
+    return 0;
+  }
+
   upEvidence(): UpEvidence {
     this.#drops += takePacketDrops(this.receiveFd);
     return {
@@ -82,7 +90,7 @@ export class ExternalPort implements Port {
       receivedFrames: this.#received,
       socketDrops: this.#drops,
       queueEmpty: !isReadable(this.receiveFd),
-      mayHaveOverrun: false,
+      mayHaveOverrun: true, // the frames come from any driver, and nothing is known of the room they take
     };
   }
 

@@ -6,6 +6,20 @@ import type { PortId } from '../frame/types.js';
 import type { DownEvidence, PortKind, UpEvidence } from './evidence.js';
 import type { FrameList } from './batch.js';
 
+/** What was taken back from a port's reader, each as it is stored: virtio-net header, then the frame. */
+export interface Unread {
+  /**
+   * What the reader had taken out of the ring and could not hand on, as far as that is known. It is a copy: the reader
+   * throws the original away when it is stopped, and keeps it otherwise; {@link Port.readSinceRecall} tells which.
+   */
+  readonly taken: Buffer | undefined;
+  /** What lay before the reader, oldest first; sentinels are among it. Nobody else can read it any more. */
+  readonly ring: readonly Buffer[];
+}
+
+/** Of a port before which nothing ever lies. */
+export const NOTHING_UNREAD: Unread = { taken: undefined, ring: [] };
+
 export interface Port {
   readonly id: PortId;
   readonly kind: PortKind;
@@ -21,7 +35,8 @@ export interface Port {
   receive(list: FrameList): number;
 
   /**
-   * Sends frames of `list` beginning at `from`, in order.
+   * Sends frames of `list` beginning at `from`, in order; number `i` of the list as message `i` of a MessageVector, or
+   * with `noteSent(i)` behind it: after a crash that tells what was sent.
    * @returns how many were taken; 0 when no more can be taken now (try again later); -errno when the first of them
    *   was refused for good and must be skipped
    */
@@ -37,6 +52,18 @@ export interface Port {
   sendSentinel(list: FrameList): boolean;
 
   downEvidence(): DownEvidence;
+
+  /**
+   * Takes back what was sent and not read. Called while held, when sentinels were sent and the reader has not taken
+   * them. Afterwards the ring is empty and the whole window free.
+   */
+  recall(): Unread;
+
+  /**
+   * Frames read since the last {@link recall}, by whoever reads. A hypervisor that delivers nothing reads one when it
+   * is stopped, in place of the one it throws away, and none otherwise.
+   */
+  readSinceRecall(): number;
 
   /** To be asked when {@link receive} has just returned 0; `queueEmpty` says whether that still holds. */
   upEvidence(): UpEvidence;

@@ -3,7 +3,7 @@
  * manifest as they were made; `verify` draws the judgement again, so that "proven" is never taken on trust.
  */
 import type { PortId } from '../frame/types.js';
-import type { DownEvidence, PortKind, UpEvidence } from '../port/evidence.js';
+import { hasRing, type DownEvidence, type PortKind, type UpEvidence } from '../port/evidence.js';
 
 export type { CookieState, DownEvidence, PortKind, UpEvidence } from '../port/evidence.js';
 
@@ -54,9 +54,6 @@ export function downDoubt({ kind, method, down }: Omit<PortEvidence, 'up'>): str
   if (down.recalled > 0) return `${down.recalled} frames the guest did not read were taken back`;
   return method === 'quiet' ? undefined : DOWN_DOUBTS[method](kind, down);
 }
-
-/** A device hands every frame to its machine's stack at once: its way down is never anything but empty. */
-const hasRing = (kind: PortKind): boolean => kind === 'tap' || kind === 'dgram';
 
 const DOWN_DOUBTS = {
   count(kind: PortKind, down: DownEvidence): string | undefined {

@@ -185,8 +185,10 @@ export async function runSequence<Marked, Saved>(
     // Whoever stays held has ended the participants in `save`: there is no way back from that, and nothing to undo.
     if (options.stayHeld === true) return { marked, saved, evidence, heldAt };
     signal.throwIfAborted();
-    stopping = false;
-    await timed('resume', () => participants.resume());
+    await timed('resume', () => {
+      stopping = false; // tried once; what fails before that is undone
+      return participants.resume();
+    });
     const { at: releasedAt } = await timed('release', () => channel.release(epoch));
     return { marked, saved, evidence, heldAt, releasedAt };
   } catch (error) {

@@ -13,17 +13,18 @@
  */
 import { StillwireError } from '../errors/index.js';
 import type { Channel, Observation } from './channel.js';
-import type { DrainBounds } from './drain.js';
+import { methodOf, type DrainBounds } from './drain.js';
 import type { QuiesceMethod } from './evidence.js';
 import type { Time } from './time.js';
 
 const SETTLE_MS = 20;
 const QUIET_TRIES = 10;
 
-function isSwept(asked: QuiesceMethod, { kind, up }: Observation): boolean {
+function isSwept(asked: QuiesceMethod, seen: Observation): boolean {
+  const { kind, up } = seen;
   if (kind === 'external') return true;
   const counted = kind !== 'tap' || up.deviceFrames === up.receivedFrames + up.socketDrops;
-  return up.queueEmpty && (counted || asked === 'cookie');
+  return up.queueEmpty && (counted || methodOf(asked, seen) === 'cookie');
 }
 
 const arrivals = (seen: readonly Observation[]): number =>

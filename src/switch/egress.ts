@@ -12,6 +12,7 @@ import type { Port } from '../port/port.js';
 import { VNET_HEADER_BYTES } from '../frame/types.js';
 import * as Row from './counters.js';
 import { DROP_REASONS, type DropReason } from './ledger.js';
+import type { PortLog } from './hold-log.js';
 import { Pace } from './pace.js';
 import { FrameQueue, type HeldFrame } from './queue.js';
 
@@ -42,15 +43,18 @@ export class Egress {
   readonly #vlan: number;
   readonly #row: Float64Array;
   readonly #memory: FrameMemory;
+  /** Of the queue, in the hold file. */
+  readonly #log: PortLog | undefined;
   #blockedSince = 0;
   #retryAt = 0;
 
   /** @param vlan the access VLAN whose tag is taken off, 0 for none */
-  constructor(port: Port, vlan: number, row: Float64Array, memory: FrameMemory) {
+  constructor(port: Port, vlan: number, row: Float64Array, memory: FrameMemory, log?: PortLog) {
     this.#port = port;
     this.#vlan = vlan;
     this.#row = row;
     this.#memory = memory;
+    this.#log = log;
   }
 
   /** Whether frames may be handed to {@link addDirect}: nothing waits, and no tag has to come off. */
@@ -87,6 +91,7 @@ export class Egress {
 
   #push(frame: HeldFrame): void {
     this.queue.push(frame);
+    this.#log?.pushed(frame);
     this.#row[Row.HELD] = this.queue.length;
   }
 
@@ -137,9 +142,11 @@ export class Egress {
       return false;
     }
     for (let i = 0; i < count; i++) this.#stage(list, i);
+    const noted = this.#log?.beginBurst(count) === true;
     const done = this.#transmit(list);
     list.count = 0;
     this.#after(done, count, now);
+    if (noted) this.#log.endBurst();
     return done === count;
   }
 
@@ -147,6 +154,7 @@ export class Egress {
     if (done > 0) {
       if (this.pace.active) this.firstReleasedAt ??= now;
       this.pace.spend(done);
+      this.#log?.shifted(this.queue, done);
       this.queue.shift(done);
       this.#row[Row.HELD] = this.queue.length;
     }
@@ -175,24 +183,56 @@ export class Egress {
 
   /** A sentinel behind everything sent. */
   sendSentinel(sentinel: Uint8Array): boolean {
+    return this.#sendMarker(sentinel, Row.QUEUED_SENTINELS);
+  }
+
+  /** A frame of a cookie behind everything sent. */
+  sendCookie(frame: Uint8Array): boolean {
+    return this.#sendMarker(frame, Row.QUEUED_COOKIES);
+  }
+
+  #sendMarker(marker: Uint8Array, column: number): boolean {
     const slot = this.#memory.stagingSlot(0);
     this.#memory.bytes.fill(0, slot, slot + FRAME_OFFSET);
-    this.#memory.bytes.set(sentinel, slot + FRAME_OFFSET);
-    this.#pending.add(slot, slot + FRAME_OFFSET, sentinel.length);
+    this.#memory.bytes.set(marker, slot + FRAME_OFFSET);
+    this.#pending.add(slot, slot + FRAME_OFFSET, marker.length);
     const sent = this.#port.sendSentinel(this.#pending);
     this.#pending.count = 0;
     if (sent) {
-      this.#row[Row.QUEUED_SENTINELS]!++;
+      this.#row[column]!++;
       this.#row[Row.SENT]!++;
-      this.#row[Row.SENT_BYTES]! += sentinel.length;
+      this.#row[Row.SENT_BYTES]! += marker.length;
     }
     return sent;
   }
 
+  /** Puts frames that had been sent, and were not read, back to the head, in order. */
+  takeBack(frames: readonly HeldFrame[]): void {
+    this.#row[Row.QUEUED_RECALLED]! += frames.length;
+    const kept = this.#log?.moved(frames) ?? frames;
+    this.queue.unshift(kept);
+    this.#log?.pushedFront(kept);
+    this.#row[Row.HELD] = this.queue.length;
+  }
+
+  /** Takes the first of the queue out: the guest, or its hypervisor, has it. */
+  withdraw(): void {
+    this.#log?.shifted(this.queue, 1);
+    this.queue.shift(1);
+    this.#row[Row.HELD] = this.queue.length;
+    this.#drop('withGuest');
+  }
+
   /** Drops everything: the port goes away. */
   abandon(): void {
+    this.#log?.shifted(this.queue, this.queue.length);
     this.#row[Row.DROPPED + DROP_REASONS.indexOf('portGone')]! += this.queue.clear().length;
     this.#row[Row.HELD] = 0;
+  }
+
+  /** A hold has begun: what waits here already goes into the hold file. See {@link PortLog.secure}. */
+  secure(moved: Map<HeldFrame, HeldFrame>): void {
+    this.#log?.secure(this.queue, moved);
   }
 
   measure(now: number): void {

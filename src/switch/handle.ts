@@ -13,12 +13,16 @@ interface SwitchEvents {
   overflow: [epoch: number];
   released: [release: Extract<Notice, { notice: 'released' }>];
   captured: [batch: Extract<Notice, { notice: 'captured' }>];
+  /** What is held would not survive the process. */
+  unsafe: [reason: string];
   /** The thread ended without being asked to. */
   failed: [error: StillwireError];
 }
 
 export class SwitchHandle extends EventEmitter<SwitchEvents> {
   readonly counters: SharedArrayBuffer;
+  /** Why the last hold that would not have survived the process would not have. */
+  holdFault: string | undefined;
   readonly #worker: Worker;
   readonly #control: MessagePort;
   readonly #controlFd: number;
@@ -29,9 +33,12 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   #closing = false;
   #onReady: Answer | undefined;
 
-  /** Starts a switch that lives in the namespace at `path`; resolves when it has entered it. */
-  static async start(path: string): Promise<SwitchHandle> {
-    const handle = new SwitchHandle(path);
+  /**
+   * Starts a switch that lives in the namespace at `path`; resolves when it has entered it.
+   * @param options.holdFile a file in which frames are kept during a hold, for `recoverHeld` after a crash
+   */
+  static async start(path: string, options: { readonly holdFile?: string } = {}): Promise<SwitchHandle> {
+    const handle = new SwitchHandle(path, options);
     try {
       await new Promise((resolve, reject) => {
         handle.#onReady = { resolve, reject };
@@ -43,7 +50,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
     }
   }
 
-  private constructor(namespace: string) {
+  private constructor(namespace: string, options: { readonly holdFile?: string }) {
     super();
     const { port1, port2 } = new MessageChannel();
     this.counters = counterMemory();
@@ -54,6 +61,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
       controlFd: this.#controlFd,
       counters: this.counters,
       namespace,
+      ...options,
     };
     const entry = new URL('./thread.js', import.meta.url);
     this.#worker = new Worker(entry, { workerData: data, transferList: [port2] });
@@ -74,7 +82,10 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   #notify(notice: Notice): void {
     if (notice.notice === 'ready') this.#onReady?.resolve(undefined);
     else if (notice.notice === 'overflow') this.emit('overflow', notice.epoch);
-    else if (notice.notice === 'released') this.emit('released', notice);
+    else if (notice.notice === 'unsafe') {
+      this.holdFault = notice.reason;
+      this.emit('unsafe', notice.reason);
+    } else if (notice.notice === 'released') this.emit('released', notice);
     else this.emit('captured', notice);
   }
 
@@ -102,11 +113,14 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
     });
   }
 
-  /** Ends the thread; its ports and their devices are gone when this resolves. */
-  async close(): Promise<void> {
+  /**
+   * Ends the thread; its ports and their devices are gone when this resolves.
+   * @param leave what is held stays in the hold file, for the next switch
+   */
+  async close({ leave = false } = {}): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    if (!this.#ended) await this.call('close', {}).catch(() => undefined); // it may fail just now
+    if (!this.#ended) await this.call('close', { leave }).catch(() => undefined); // it may fail just now
     await this.#exited;
     closeFd(this.#controlFd);
   }

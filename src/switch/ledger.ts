@@ -10,13 +10,17 @@ import type { PortId } from '../frame/types.js';
 
 /**
  * Why a received frame went no further: too short or from a group address; not of the port's VLAN; reserved multicast
- * on a segment that drops it; one of our own sentinels come back; nobody else to send it to.
+ * on a segment that drops it; one of our own
+ * sentinels or cookies come back, or an answer to one; nobody else to send it to.
  */
 export const DISCARD_REASONS = ['malformed', 'vlan', 'reserved', 'swallowed', 'nowhere'] as const;
 export type DiscardReason = (typeof DISCARD_REASONS)[number];
 
-/** Why a copy queued for a port was not sent: queue full outside a hold; refused by the kernel; over the port's MTU; port removed. */
-export const DROP_REASONS = ['queueFull', 'refused', 'oversize', 'portGone'] as const;
+/**
+ * Why a copy queued for a port was not sent: queue full outside a hold; refused by the kernel; over the port's MTU; port
+ * removed; a copy of what its hypervisor had taken and not delivered, and did keep (see recall.ts).
+ */
+export const DROP_REASONS = ['queueFull', 'refused', 'oversize', 'portGone', 'withGuest'] as const;
 export type DropReason = (typeof DROP_REASONS)[number];
 
 export interface PortLedger {

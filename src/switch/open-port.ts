@@ -1,15 +1,19 @@
 /** Making ports, in the switch thread: devices are created where the thread stands, or for a moment elsewhere. */
+import { StillwireError } from '../errors/index.js';
 import { parseMac } from '../frame/ethernet.js';
 import { DevicePort } from '../port/device-port.js';
 import { ExternalPort } from '../port/external-port.js';
 import { PacketReceiver } from '../port/packet-receiver.js';
+import { absentKernel, type KernelEvidence } from '../port/kernel-evidence.js';
 import { TapPort } from '../port/tap-port.js';
 import type { FrameMemory } from '../port/batch.js';
 import {
   acceptOffloads,
+  attachTap,
   closeFd,
   createTap,
   enterNamespace,
+  linkIndex,
   LinkStatistics,
   setLinkMac,
   setLinkMtu,
@@ -23,11 +27,19 @@ const RING_FRAMES = 1000;
 /** The ring of a device port is filled by its machine and emptied by us: room for what it sends while we get no CPU. */
 const DEVICE_RING_FRAMES = 8192;
 
+/**
+ * Set to 1, nothing the kernel shows about a port is looked at, and numbers without meaning stand in its place. For the
+ * tests that `cookie` proves a cut without it.
+ */
+const BLINDFOLD = 'STILLWIRE_WITHOUT_KERNEL_EVIDENCE';
+
 export class PortOpener {
   readonly #memory: FrameMemory;
   readonly #home: string;
   readonly #receiver: PacketReceiver;
   readonly #statistics = new LinkStatistics();
+  readonly #kernel: { readonly kernel?: KernelEvidence } =
+    process.env[BLINDFOLD] === '1' ? { kernel: absentKernel() } : {};
 
   /** @param home path of the namespace the thread is in */
   constructor(memory: FrameMemory, home: string) {
@@ -36,32 +48,37 @@ export class PortOpener {
     this.#receiver = new PacketReceiver(memory);
   }
 
-  tap({ id, device, mtu }: Commands['addTap']['ask']): TapPort {
-    const tunFd = createTap(device);
+  tap({ id, device, mtu, tunFd: given }: Commands['addTap']['ask']): TapPort {
+    const tunFd = given ?? createTap(device);
     try {
       setLinkMtu(device, mtu);
       setLinkQueueLength(device, RING_FRAMES);
       setLinkUp(device, { arp: false });
       const parts = { id, device, tunFd, memory: this.#memory, receiver: this.#receiver };
-      return new TapPort({ ...parts, statistics: this.#statistics });
+      const attached = given !== undefined;
+      return new TapPort({ ...parts, statistics: this.#statistics, attached, ...this.#kernel });
     } catch (error) {
       closeFd(tunFd);
       throw error;
     }
   }
 
-  device({ id, device, mtu, mac, netns }: Commands['addDevice']['ask']): DevicePort {
+  /** `found`: the device was there, with whatever its machine has made of it. */
+  device(ask: Commands['addDevice']['ask']): { port: DevicePort; found: boolean } {
+    const { id, device, mtu, mac, netns, attach = false } = ask;
     return this.#elsewhere(netns ?? '/proc/self/ns/net', () => {
-      const tunFd = createTap(device);
+      const found = attach && isThere(device);
+      const tunFd = found ? attachTap(device) : createTap(device);
       try {
         acceptOffloads(tunFd);
-        if (mac !== undefined) setLinkMac(device, parseMac(mac));
+        if (mac !== undefined && !found) setLinkMac(device, parseMac(mac));
         setLinkMtu(device, mtu);
         setLinkQueueLength(device, DEVICE_RING_FRAMES);
         setLinkUp(device, { arp: true });
         const statistics = new LinkStatistics();
         try {
-          return new DevicePort({ id, device, tunFd, memory: this.#memory, statistics });
+          const parts = { id, device, tunFd, memory: this.#memory, statistics, ...this.#kernel };
+          return { port: new DevicePort({ ...parts, ringFrames: DEVICE_RING_FRAMES }), found };
         } catch (error) {
           statistics.close();
           throw error;
@@ -91,5 +108,15 @@ export class PortOpener {
     } finally {
       enterNamespace(this.#home);
     }
+  }
+}
+
+function isThere(device: string): boolean {
+  try {
+    linkIndex(device);
+    return true;
+  } catch (error) {
+    if (error instanceof StillwireError && error.details['errno'] === 'ENODEV') return false;
+    throw error;
   }
 }

@@ -25,9 +25,18 @@ type Nothing = Readonly<Record<string, never>>;
 export interface Commands {
   addSegment: { ask: { name: string; settings: SegmentSettings }; answer: undefined };
   /** Creates a TAP in the switch's namespace. The answer is our descriptor, to be inherited by the hypervisor. */
-  addTap: { ask: PortSpec; answer: { tunFd: number } };
-  /** Creates a TAP whose netdev lies in another namespace (a path; absent: the process's own). */
-  addDevice: { ask: PortSpec & { netns?: string; mac?: string }; answer: undefined };
+  addTap: {
+    /** `tunFd`: of a TAP that is there already, in use by its hypervisor; it is the switch's from then on. */
+    ask: PortSpec & { tunFd?: number };
+    answer: { tunFd: number };
+  };
+  /** Creates a TAP whose netdev lies in another namespace (a path; absent: the process's own); its descriptor. */
+  addDevice: {
+    /** `attach`: take up the persistent one, if it is there. */
+    ask: PortSpec & { netns?: string; mac?: string; attach?: boolean };
+    /** `found`: it was there, with its addresses. */
+    answer: { tunFd: number; found: boolean };
+  };
   /** Opens a device that is already in the switch's namespace. */
   addExternal: { ask: PortSpec; answer: undefined };
   removePort: { ask: { id: PortId }; answer: undefined };
@@ -60,7 +69,8 @@ export interface Commands {
   capture: { ask: { on: boolean }; answer: undefined };
   /** A batch of captured frames has been taken. */
   captured: { ask: Nothing; answer: undefined };
-  close: { ask: Nothing; answer: undefined };
+  /** `leave`: as a crash would, with what is held still owed by the hold file. */
+  close: { ask: { leave: boolean }; answer: undefined };
 }
 
 export interface MarkAnswer {
@@ -95,6 +105,8 @@ export type Notice =
       readonly startedAt: number | undefined;
       readonly drainedAt: number;
     }
+  /** What is held would not survive the process: the hold file cannot take it. Once per hold; nothing is lost by it. */
+  | { readonly notice: 'unsafe'; readonly reason: string }
   /** Captured frames. */
   | { readonly notice: 'captured'; readonly frames: CapturedFrame[]; readonly missed: number };
 

@@ -33,9 +33,21 @@ export class FrameQueue {
     this.#bytes += frame.stored.length;
   }
 
+  /** Puts frames before the head, in order. */
+  unshift(frames: readonly HeldFrame[]): void {
+    this.#frames = [...frames, ...this.frames()];
+    this.#head = 0;
+    for (const { stored } of frames) this.#bytes += stored.length;
+  }
+
   /** Frame `i` from the head. */
   at(i: number): HeldFrame {
     return this.#frames[this.#head + i]!;
+  }
+
+  /** Puts another copy of the same frame in the place of frame `i` from the head. */
+  replace(i: number, frame: HeldFrame): void {
+    this.#frames[this.#head + i] = frame;
   }
 
   /** Removes the first `count`. */

@@ -15,18 +15,21 @@
  * The class is single-threaded and synchronous: when hold() has returned, nothing more is sent until release(). That
  * is the guarantee the quiesce stands on. Time comes from outside, in milliseconds.
  */
-import { isMulticast, isReservedMulticast } from '../frame/ethernet.js';
-import { encodeSentinel, isSentinel } from '../frame/sentinel.js';
+import { ETHERTYPE, isMulticast, isReservedMulticast } from '../frame/ethernet.js';
+import { encodeSentinel, isSentinel, newNonce } from '../frame/sentinel.js';
 import { MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
-import { BURST, FrameList, FrameMemory } from '../port/batch.js';
+import { BURST, FRAME_OFFSET, FrameList, FrameMemory } from '../port/batch.js';
 import { insertTag } from '../port/packet-receiver.js';
-import type { DownEvidence, PortKind, UpEvidence } from '../port/evidence.js';
+import { hasRing, type DownEvidence, type PortKind, type UpEvidence } from '../port/evidence.js';
 import type { Port } from '../port/port.js';
+import { Cookies } from './cookies.js';
 import * as Row from './counters.js';
 import { DISCARD_REASONS, type DiscardReason, type PortLedger } from './ledger.js';
 import { Egress } from './egress.js';
+import type { HoldStore } from './hold-store.js';
 import { MacTable } from './mac-table.js';
 import type { HeldFrame } from './queue.js';
+import { Recalled } from './recall.js';
 
 const ETHERNET_HEADER_BYTES = 14;
 const TAG_ETHERTYPE = 0x8100;
@@ -36,6 +39,11 @@ const VLAN_ID = 0x0fff;
  * (no driver, paused by its user) lets its hypervisor read one frame: a second that is read too shows that it takes them.
  */
 const SENTINELS = 2;
+/**
+ * The first frame's sequence. Those taken back are older than any frame that was ever queued, and get numbers before it,
+ * downwards.
+ */
+const FIRST_SEQUENCE = 2 ** 40;
 /** Nonces of past holds still recognised: a sentinel may sit for long in the ring of a guest that reads nothing. */
 const NONCES_KEPT = 64;
 
@@ -76,11 +84,12 @@ export interface StationOnPort {
   readonly port: PortId;
 }
 
-/** An IPv4 address that answered for itself on a port. */
+/** Who answers a cookie on a port: an IPv4 address heard speaking for itself, or, without one, an echo agent. */
 export interface AddressOnPort {
   readonly port: PortId;
+  /** The tag on the port's side, 0 for none. */
   readonly vlan: number;
-  readonly ip: string;
+  readonly ip?: string;
 }
 
 /** A port whose unread frames are to be taken back; `stops`: the frame its hypervisor has taken will be purged. */
@@ -103,6 +112,19 @@ export interface Mark {
 /** Called for every frame received, before it is switched; the bytes are only valid during the call. */
 export type FrameWatcher = (port: PortId, bytes: Uint8Array) => void;
 
+function putSentinels(egress: Egress, sentinel: Uint8Array): void {
+  for (let i = 0; i < SENTINELS && egress.sendSentinel(sentinel); i++);
+}
+
+/** A stored frame with the tag that an access port takes off. */
+function withTag(stored: Buffer, vlan: number): Buffer {
+  const slot = Buffer.alloc(FRAME_OFFSET + stored.length - VNET_HEADER_BYTES);
+  stored.copy(slot, 0, 0, VNET_HEADER_BYTES);
+  stored.copy(slot, FRAME_OFFSET, VNET_HEADER_BYTES);
+  const start = insertTag(slot, 0, FRAME_OFFSET, TAG_ETHERTYPE * 0x10000 + vlan);
+  return Buffer.concat([slot.subarray(0, VNET_HEADER_BYTES), slot.subarray(start)]);
+}
+
 export class Switch {
   readonly memory = new FrameMemory();
   watcher: FrameWatcher | undefined;
@@ -117,16 +139,25 @@ export class Switch {
   readonly #kept = new Array<HeldFrame | undefined>(BURST);
   #keptCount = 0;
   readonly #wallClock: () => bigint;
+  readonly #cookies = new Cookies();
   #nonces: Uint8Array[] = [];
-  #sequence = 0;
+  #sequence = FIRST_SEQUENCE;
+  #oldestSequence = FIRST_SEQUENCE;
+  /** What was taken back in this hold. */
+  readonly #recalled = new Map<PortId, Recalled>();
   #held = false;
   /** The fullest hold queue of this hold; see {@link Egress.fullness}. */
   #fullness = 0;
   #now = 0;
+  readonly #store: HoldStore | undefined;
+  /** A hold has begun, and what waited before it is not in the hold file yet. */
+  #toSecure = false;
 
-  constructor(counters: SharedArrayBuffer, wallClock: () => bigint) {
+  /** @param store where frames are kept during a hold; absent: in heap memory. The switch closes it. */
+  constructor(counters: SharedArrayBuffer, wallClock: () => bigint, store?: HoldStore) {
     this.#counters = counters;
     this.#wallClock = wallClock;
+    this.#store = store;
   }
 
   get held(): boolean {
@@ -158,7 +189,9 @@ export class Switch {
     if (segment === undefined) throw new Error(`no segment ${segmentName}`);
     const index = this.#members.length;
     const row = Row.counterRow(this.#counters, index);
-    const member = { index, port, segment, vlan, row, egress: new Egress(port, vlan, row, this.memory) };
+    const egress = new Egress(port, vlan, row, this.memory, this.#store?.log(port.id));
+    const member = { index, port, segment, vlan, row, egress };
+    if (!this.#held) this.#store?.settle();
     this.#members.push(member);
     this.#accounts.push({ id: port.id, row });
     this.#byId.set(port.id, member);
@@ -172,8 +205,10 @@ export class Switch {
     if (member === undefined) return;
     member.egress.abandon();
     member.segment.table.forgetPort(member.index);
+    this.#cookies.forgetPort(member.index);
     member.segment.members.splice(member.segment.members.indexOf(member), 1);
     this.#byId.delete(id);
+    this.#recalled.delete(id);
     this.#members[member.index] = undefined;
     member.port.close();
   }
@@ -187,6 +222,7 @@ export class Switch {
     const member = this.#members[index];
     if (member === undefined) return 0;
     this.#now = now;
+    if (this.#toSecure) this.#secure();
     const list = this.#burst;
     const count = member.port.receive(list);
     if (count <= 0) return count;
@@ -222,8 +258,13 @@ export class Switch {
     }
 
     let vlan = member.vlan;
+    const end = start + length;
     const tagged = bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
-    if (isSentinel(bytes, start + (tagged ? 16 : 12), length, this.#nonces)) {
+    const typeAt = start + (tagged ? 16 : 12);
+    if (
+      isSentinel(bytes, typeAt, length, this.#nonces) ||
+      this.#cookies.takes(member.index, bytes, typeAt, end)
+    ) {
       return this.#discard(member, 'swallowed');
     }
     if (vlan === 0) vlan = tagged ? bytes.readUInt16BE(start + 14) & VLAN_ID : 0;
@@ -234,6 +275,10 @@ export class Switch {
     }
 
     segment.table.learn(bytes, start + 6, vlan, member.index, this.#now);
+    if (bytes.readUInt16BE(typeAt) === ETHERTYPE.arp && hasRing(member.port.kind)) {
+      const tag = member.vlan === 0 ? vlan : 0;
+      this.#cookies.learn(member.index, tag, bytes, start + 6, typeAt + 2, end);
+    }
     if (segment.dropReserved && isReservedMulticast(bytes, start)) return this.#discard(member, 'reserved');
     const copies = this.#deliver(member, slot, start, length, vlan);
     if (copies === 0) return this.#discard(member, 'nowhere');
@@ -266,44 +311,137 @@ export class Switch {
     const place = this.memory.receiveIndex(slot);
     const known = this.#kept[place];
     if (known !== undefined) return known;
-    const stored = Buffer.allocUnsafe(VNET_HEADER_BYTES + length);
+    this.#store?.settle();
+    const sequence = this.#sequence + 1 + place;
+    const timeNs = this.#wallClock();
+    const stored = this.#room(sequence, timeNs, from.port.id, VNET_HEADER_BYTES + length);
     bytes.copy(stored, 0, slot, slot + VNET_HEADER_BYTES);
     bytes.copy(stored, VNET_HEADER_BYTES, start, start + length);
-    const sequence = this.#sequence + 1 + place;
-    const frame = { sequence, timeNs: this.#wallClock(), ingress: from.port.id, stored, restored: false };
+    const frame = { sequence, timeNs, ingress: from.port.id, stored, restored: false };
     this.#keptCount++;
     this.#kept[place] = frame;
     return frame;
   }
 
+  /** Memory for a frame to be kept: in the hold file during a hold and its release, if there is one. */
+  #room(sequence: number, timeNs: bigint, ingress: PortId, bytes: number): Buffer {
+    return this.#store?.keep(sequence, timeNs, ingress, bytes) ?? Buffer.allocUnsafe(bytes);
+  }
+
+  /** Moves what waited before the hold into the hold file, before anything else is put there. */
+  #secure(): void {
+    this.#toSecure = false;
+    const moved = new Map<HeldFrame, HeldFrame>();
+    for (const { egress } of this.#byId.values()) egress.secure(moved);
+  }
+
+  /** Why frames held now would not survive the process; told once per hold. */
+  takeFault(): string | undefined {
+    return this.#store?.takeFault();
+  }
+
   /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
   serve(now: number): number | undefined {
+    if (this.#toSecure) this.#secure();
     if (this.#held) return undefined;
-    let next: number | undefined;
+    let next = this.#store?.collect();
+    let releasing = false;
     for (const member of this.#members) {
       if (member === undefined) continue;
       member.egress.serve(now);
       member.egress.measure(now);
+      releasing ||= member.egress.pace.active;
       const wanted = member.egress.wantsIn(now);
       if (wanted !== undefined) next = Math.min(next ?? wanted, wanted);
     }
+    if (!releasing) this.#store?.end();
     return next;
   }
 
   /** Stops all delivery. When this returns, no frame is sent before {@link release}. */
   hold(): void {
     for (const { port } of this.#byId.values()) port.beginHold(); // may throw; then there is no hold
+    this.#cookies.beginHold();
     this.#held = true;
     this.#fullness = 0;
+    this.#recalled.clear();
+    this.#store?.begin();
+    this.#toSecure = this.#store !== undefined;
   }
 
   /** Puts the sentinels behind the last frame sent on each port that needs them. */
   sendSentinels(nonce: Uint8Array): void {
     this.recognise([nonce]);
     const sentinel = encodeSentinel(nonce);
-    for (const { egress } of this.#byId.values()) {
-      for (let i = 0; i < SENTINELS && egress.sendSentinel(sentinel); i++);
+    for (const { egress } of this.#byId.values()) putSentinels(egress, sentinel);
+  }
+
+  /**
+   * Takes back what these ports' guests have not read: to the head of their queues, for it is older than all in them.
+   * Sentinels take its place in the ring, so that what a hypervisor reads at its stop is one of them.
+   */
+  recall(orders: readonly RecallOrder[], now: number): void {
+    for (const { port: id, stops } of orders) {
+      const member = this.#byId.get(id);
+      if (member === undefined || this.#recalled.has(id)) continue; // once in a hold: nothing was sent since
+      const { taken, ring } = member.port.recall();
+      const isFrame = (stored: Buffer): boolean => !this.#isMarker(stored, VNET_HEADER_BYTES);
+      const copied = taken !== undefined && isFrame(taken);
+      const unread = [...(copied ? [taken] : []), ...ring.filter(isFrame)];
+      this.#oldestSequence -= unread.length;
+      const frames = unread.map((stored, i) => this.#asHeld(member, stored, this.#oldestSequence + i, now));
+      this.#recalled.set(id, new Recalled(member, frames, { copied, stops }));
+      this.#fullness = Math.max(this.#fullness, member.egress.fullness);
+      if (ring.length > 0) putSentinels(member.egress, encodeSentinel(this.#nonces[0] ?? this.#newNonce()));
     }
+  }
+
+  /** Puts a cookie behind the last frame sent on each of these ports (absent: on all) where frames can lie. */
+  sendCookies(nonce: Uint8Array, ports?: readonly PortId[]): void {
+    this.#cookies.recognise([nonce]);
+    for (const member of this.#byId.values()) {
+      const { id, kind } = member.port;
+      if (!hasRing(kind) || ports?.includes(id) === false) continue;
+      this.#cookies.ask(member.index, nonce);
+      this.#sendCookie(member);
+    }
+  }
+
+  #sendCookie({ index, egress }: Member): void {
+    this.#cookies.send(index, (frame) => egress.sendCookie(frame));
+  }
+
+  /** Swallows cookies with these nonces and what answers them from now on; and knows who answers. */
+  recogniseCookies(nonces: readonly Uint8Array[], addresses: readonly AddressOnPort[]): void {
+    this.#cookies.recognise(nonces);
+    for (const { port, ...answerer } of addresses) {
+      const member = this.#byId.get(port);
+      if (member !== undefined) this.#cookies.addresses.restore({ ...answerer, port: member.index });
+    }
+  }
+
+  #newNonce(): Uint8Array {
+    const nonce = newNonce();
+    this.recognise([nonce]);
+    return nonce;
+  }
+
+  /** A frame as it was sent on a port, as it lies in queues: with the port's tag. Whence it came is known by its station. */
+  #asHeld({ port, vlan, segment }: Member, sent: Buffer, sequence: number, now: number): HeldFrame {
+    const stored = vlan === 0 ? sent : withTag(sent, vlan);
+    const tagged = stored.readUInt16BE(VNET_HEADER_BYTES + 12) === TAG_ETHERTYPE;
+    const inVlan = tagged ? stored.readUInt16BE(VNET_HEADER_BYTES + 14) & VLAN_ID : 0;
+    const from = segment.table.find(stored, VNET_HEADER_BYTES + 6, inVlan, now);
+    const ingress = this.#members[from]?.port.id ?? port.id;
+    return { sequence, timeNs: this.#wallClock(), ingress, stored, restored: false };
+  }
+
+  /** Whether a frame at `start` is one of our own, that no guest has sent. */
+  #isMarker(bytes: Buffer, start: number): boolean {
+    const tagged = bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
+    const typeAt = start + (tagged ? 16 : 12);
+    if (isSentinel(bytes, typeAt, bytes.length - start, this.#nonces)) return true;
+    return this.#cookies.isMarker(bytes, typeAt, bytes.length);
   }
 
   /** Swallows sentinels with these nonces from now on. */
@@ -313,6 +451,7 @@ export class Switch {
 
   /** Receives on every port until nothing waits (bounded: a guest still running could go on for ever). */
   sweep(now: number): void {
+    this.#cookies.endSending();
     for (const { index } of this.#byId.values()) {
       for (let rounds = 0; rounds < 10_000 && !this.overflowed && this.receive(index, now) > 0; rounds++);
     }
@@ -320,17 +459,23 @@ export class Switch {
 
   /** What can be observed at every port now. */
   evidence(): RawEvidence[] {
-    return [...this.#byId.values()].map(({ port }) => ({
-      port: port.id,
-      kind: port.kind,
-      kernelProof: port.kernelProof,
-      down: port.downEvidence(),
-      up: port.upEvidence(),
-    }));
+    return [...this.#byId.values()].map((member) => {
+      const { port, index } = member;
+      this.#sendCookie(member); // what the port had no room for
+      const recalled = this.#recalled.get(port.id)?.count ?? 0;
+      return {
+        port: port.id,
+        kind: port.kind,
+        kernelProof: port.kernelProof,
+        down: { ...port.downEvidence(), cookie: this.#cookies.state(index), recalled },
+        up: port.upEvidence(),
+      };
+    });
   }
 
   /** Pins the in-flight set: what lies in the queues now, in order of arrival. */
   mark(now: number): Mark {
+    for (const recalled of this.#recalled.values()) recalled.beforeMark();
     const destinations = new Map<HeldFrame, PortId[]>();
     for (const { port, egress } of this.#byId.values()) {
       for (const frame of egress.queue.frames()) {
@@ -341,27 +486,43 @@ export class Switch {
     }
     const frames = [...destinations].map(([frame, ports]) => ({ frame, destinations: ports }));
     frames.sort((a, b) => a.frame.sequence - b.frame.sequence);
+    this.#store?.pin(destinations.keys());
     return {
       frames,
       ledger: this.ledger(),
       stations: this.stations(now),
       nonces: this.#nonces,
-      cookies: [],
-      addresses: [],
+      cookies: this.#cookies.nonces,
+      addresses: this.#cookies.addresses
+        .answerers()
+        .map((answerer) => ({ ...answerer, port: this.#members[answerer.port]!.port.id })),
     };
+  }
+
+  /** Lets the frames of a mark go. */
+  unpin(mark: Mark): void {
+    this.#store?.unpin(mark.frames.map(({ frame }) => frame));
   }
 
   /** Puts saved frames into the queues of their destinations, in order, while held. Unknown destinations are ignored. */
   restore(frames: readonly InflightFrame[]): void {
+    if (this.#toSecure) this.#secure();
     for (const { timeNs, ingress, vnet, bytes, destinations } of frames) {
-      const stored = Buffer.concat([vnet, bytes]);
-      const frame = { sequence: ++this.#sequence, timeNs, ingress, stored, restored: true };
+      const sequence = ++this.#sequence;
+      const stored = this.#room(sequence, timeNs, ingress, vnet.length + bytes.length);
+      stored.set(vnet, 0);
+      stored.set(bytes, vnet.length);
+      const frame = { sequence, timeNs, ingress, stored, restored: true };
       for (const id of destinations) this.#byId.get(id)?.egress.enqueue(frame, this.#held);
     }
+    this.#store?.settle();
   }
 
   /** Resumes delivery: what was held first, paced. */
   release(now: number): void {
+    for (const recalled of this.#recalled.values()) recalled.beforeRelease();
+    this.#recalled.clear();
+    this.#store?.settle();
     this.#held = false;
     this.#fullness = 0;
     for (const { egress } of this.#byId.values()) egress.beginRelease(now);
@@ -408,5 +569,12 @@ export class Switch {
 
   close(): void {
     for (const id of [...this.#byId.keys()]) this.removePort(id);
+    this.#store?.close();
+  }
+
+  /** Closes everything as a crash would: what is held stays in the hold file. */
+  leave(): void {
+    for (const port of this.ports()) port.close();
+    this.#store?.leave();
   }
 }

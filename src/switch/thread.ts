@@ -12,6 +12,7 @@ import { enterNamespace, monotonicMs, silenceNamespace, wallNs } from '../sys/in
 import { Capture } from './capture.js';
 import type { Engine } from './engine.js';
 import { EpollEngine } from './epoll-engine.js';
+import { HoldStore } from './hold-store.js';
 import { PortOpener } from './open-port.js';
 import type { CommandName, Commands, Message, Request } from './protocol.js';
 import { Switch, type Mark } from './switch.js';
@@ -24,6 +25,8 @@ export interface ThreadData {
   readonly counters: SharedArrayBuffer;
   /** Path of the namespace to live in. */
   readonly namespace: string;
+  /** Path of a file that keeps what is held from then on when the process is killed; absent: heap memory does. */
+  readonly holdFile?: string;
 }
 
 type Handlers = { [C in CommandName]: (ask: Commands[C]['ask']) => Commands[C]['answer'] };
@@ -43,14 +46,26 @@ class SwitchThread {
   #reportRelease = false;
   #capture: Capture | undefined;
   #closed = false;
+  #leaving = false;
 
   constructor(data: ThreadData) {
     this.#data = data;
     enterNamespace(data.namespace);
     silenceNamespace();
-    this.#switch = new Switch(data.counters, wallNs);
+    this.#switch = new Switch(data.counters, wallNs, this.#openStore());
     this.#engine = new EpollEngine(this.#switch, data.controlFd, () => this.#execute());
     this.#opener = new PortOpener(this.#switch.memory, data.namespace);
+  }
+
+  /** A hold file that cannot be made is no reason to have no network. */
+  #openStore(): HoldStore | undefined {
+    if (this.#data.holdFile === undefined) return undefined;
+    try {
+      return new HoldStore(this.#data.holdFile);
+    } catch (error) {
+      this.#post({ notice: 'unsafe', reason: StillwireError.from(error).message });
+      return undefined;
+    }
   }
 
   async run(): Promise<void> {
@@ -61,7 +76,8 @@ class SwitchThread {
       // eslint-disable-next-line @typescript-eslint/await-thenable -- the turn of a stoppable loop, see above
       await null;
     }
-    this.#switch.close();
+    if (this.#leaving) this.#switch.leave();
+    else this.#switch.close();
     this.#engine.close();
     this.#opener.close();
     this.#data.control.close();
@@ -91,6 +107,8 @@ class SwitchThread {
       this.#overflowTold = this.#epoch;
       this.#post({ notice: 'overflow', epoch: this.#epoch });
     }
+    const reason = this.#switch.takeFault();
+    if (reason !== undefined) this.#post({ notice: 'unsafe', reason });
     if (this.#switch.flooded) {
       this.#switch.release(monotonicMs());
       this.#watchAll();
@@ -146,8 +164,9 @@ class SwitchThread {
       return { tunFd: port.tunFd };
     },
     addDevice: (ask) => {
-      this.#add(this.#opener.device(ask), ask.segment, ask.vlan);
-      return undefined;
+      const { port, found } = this.#opener.device(ask);
+      this.#add(port, ask.segment, ask.vlan);
+      return { tunFd: port.receiveFd, found };
     },
     addExternal: (ask) => {
       this.#add(this.#opener.external(ask), ask.segment, ask.vlan);
@@ -170,12 +189,14 @@ class SwitchThread {
       this.#switch.sendSentinels(nonce);
       return undefined;
     },
-    cookies: ({ epoch }) => {
-      this.#fence(epoch); // TODO cookie
+    cookies: ({ epoch, nonce, ports }) => {
+      this.#fence(epoch);
+      this.#switch.sendCookies(nonce, ports);
       return undefined;
     },
-    recall: ({ epoch }) => {
-      this.#fence(epoch); // TODO recall
+    recall: ({ epoch, ports }) => {
+      this.#fence(epoch);
+      this.#switch.recall(ports, monotonicMs());
       return undefined;
     },
     sweep: ({ epoch }) => {
@@ -197,8 +218,8 @@ class SwitchThread {
       return { mark: id, at: monotonicMs(), frames: frames.length, bytes, ...told };
     },
     frames: ({ mark }) =>
-      this.#markOf(mark).frames.map(({ frame, destinations }) => ({
-        sequence: frame.sequence,
+      this.#markOf(mark).frames.map(({ frame, destinations }, i) => ({
+        sequence: i + 1,
         timeNs: frame.timeNs,
         ingress: frame.ingress,
         destinations,
@@ -206,7 +227,9 @@ class SwitchThread {
         bytes: Uint8Array.from(frame.stored.subarray(VNET_HEADER_BYTES)),
       })),
     unpin: ({ mark }) => {
+      const pinned = this.#marks.get(mark);
       this.#marks.delete(mark);
+      if (pinned !== undefined) this.#switch.unpin(pinned);
       return undefined;
     },
     release: ({ epoch }) => {
@@ -217,9 +240,10 @@ class SwitchThread {
       this.#reportRelease = true;
       return { at };
     },
-    restore: ({ epoch, frames, stations, nonces }) => {
+    restore: ({ epoch, frames, stations, nonces, cookies, addresses }) => {
       this.#fence(epoch);
       this.#switch.recognise(nonces);
+      this.#switch.recogniseCookies(cookies, addresses);
       this.#switch.learnStations(stations, monotonicMs());
       this.#switch.restore(frames);
       this.#watchAll();
@@ -236,8 +260,9 @@ class SwitchThread {
       this.#capture?.acknowledge();
       return undefined;
     },
-    close: () => {
+    close: ({ leave }) => {
       this.#closed = true;
+      this.#leaving = leave;
       return undefined;
     },
   };

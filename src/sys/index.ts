@@ -1,6 +1,16 @@
 /** System calls. Nothing above this room knows a constant of the kernel's or touches koffi. */
 export { check, EAGAIN, EBADFD, EMSGSIZE, errno, errnoName, systemError } from './libc.js';
-export { mapArena, putPointer, type Arena } from './memory.js';
+export { copyMemory, emptyArena, mapArena, putPointer, type Arena } from './memory.js';
+export { MappedFile } from './mapped-file.js';
+export {
+  clearNotes,
+  isNoted,
+  MAX_NOTED,
+  noteSendsIn,
+  noteSent,
+  NOTES_BYTES,
+  type NotesPage,
+} from './send-notes.js';
 export * from './fd.js';
 export * from './epoll.js';
 export * from './netns.js';
@@ -11,3 +21,4 @@ export * from './packet.js';
 export * from './fd-passing.js';
 export * from './pidfd.js';
 export * from './clock.js';
+export { PAGE_BYTES } from './page.js';

@@ -1,6 +1,7 @@
 /** Settings of a network device by name, in the calling thread's namespace (netdevice(7)). */
-import { native, check } from './libc.js';
+import { addressOf, check, native } from './libc.js';
 import { closeFd } from './fd.js';
+import { putPointer } from './memory.js';
 
 const AF_INET = 2;
 const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
@@ -10,6 +11,8 @@ const SIOCSIFMTU = 0x8922;
 const SIOCSIFHWADDR = 0x8924;
 const SIOCGIFINDEX = 0x8933;
 const SIOCSIFTXQLEN = 0x8943;
+const SIOCETHTOOL = 0x8946;
+const ETHTOOL_GTSO = 0x1e;
 const IFF_UP = 0x1;
 const IFF_NOARP = 0x80;
 const ARPHRD_ETHER = 1;
@@ -59,4 +62,12 @@ export function setLinkMac(device: string, mac: Uint8Array): void {
     ifr.writeUInt16LE(ARPHRD_ETHER, 16);
     ifr.set(mac, 18);
   });
+}
+
+/** Whether the device takes TCP super-frames whole; if not, the kernel segments them. For a TAP its reader says so. */
+export function takesSuperFrames(device: string): boolean {
+  const value = Buffer.alloc(8); // struct ethtool_value
+  value.writeUInt32LE(ETHTOOL_GTSO, 0);
+  request(device, 'ETHTOOL_GTSO', SIOCETHTOOL, (ifr) => putPointer(ifr, 16, addressOf(value)));
+  return value.readUInt32LE(4) !== 0;
 }

@@ -2,7 +2,7 @@
  * Memory that the kernel and JavaScript share: mapped once, never moved, never collected while in use. The hot path
  * hands out addresses into it and never allocates.
  */
-import { native, systemError, errno, viewOf } from './libc.js';
+import { check, native, systemError, errno, viewOf } from './libc.js';
 
 const mmap = native<[number, number, number, number, number, number]>(
   'intptr_t mmap(intptr_t addr, size_t length, int prot, int flags, int fd, long offset)',
@@ -20,6 +20,20 @@ export function mapArena(length: number): Arena {
   const address = mmap(0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
   if (address === -1) throw systemError(errno(), 'mmap', `${length} bytes`);
   return { address, bytes: Buffer.from(viewOf(address, length)) };
+}
+
+const memcpy = native<[number, number, number]>('intptr_t memcpy(intptr_t to, intptr_t from, size_t length)');
+const madvise = native<[number, number, number]>('int madvise(intptr_t address, size_t length, int advice)');
+const MADV_DONTNEED = 4;
+
+/** Copies between arenas by address: no view is made, nothing is allocated. */
+export function copyMemory(to: number, from: number, length: number): void {
+  memcpy(to, from, length);
+}
+
+/** Gives the pages of an arena back; it reads as zeroes afterwards. */
+export function emptyArena({ address, bytes }: Arena): void {
+  check(madvise(address, bytes.length, MADV_DONTNEED), 'madvise');
 }
 
 /** Writes a 64-bit pointer or size, little-endian, without a BigInt. */

@@ -7,6 +7,7 @@
 import { check, EAGAIN, EINTR, errno, native } from './libc.js';
 import { closeFd } from './fd.js';
 import { mapArena, putPointer, type Arena } from './memory.js';
+import { headersToSend, MESSAGE_BYTES } from './send-notes.js';
 
 const AF_PACKET = 17;
 const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0o4000 | 0o2000000;
@@ -47,8 +48,7 @@ const cSendmmsg = native<[number, number, number, number]>(
 const cReadv = native<[number, number, number]>('long readv(int fd, intptr_t vector, int count)');
 const cWritev = native<[number, number, number]>('long writev(int fd, intptr_t vector, int count)');
 
-/** struct mmsghdr: msghdr (name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48), len 56. */
-const MESSAGE_BYTES = 64;
+// struct mmsghdr: msghdr (name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48), len 56.
 const IOVEC_BYTES = 16;
 /** cmsghdr (16) and struct tpacket_auxdata (20), aligned, with room to spare. */
 const CONTROL_BYTES = 64;
@@ -127,8 +127,7 @@ export class MessageVector {
 
   /** sendmmsg of messages `from` to `to`: how many were taken, 0 when the socket is full, -errno when the first is refused. */
   send(fd: number, from: number, to: number): number {
-    const first = this.#memory.address + from * MESSAGE_BYTES;
-    return settle(cSendmmsg(fd, first, to - from, MSG_DONTWAIT));
+    return settle(cSendmmsg(fd, headersToSend(this.#memory, from, to), to - from, MSG_DONTWAIT));
   }
 
   /** readv of one frame into message `i`: its bytes without the header, 0 when nothing waits. */
@@ -177,14 +176,24 @@ export function openPacketSocket(deviceIndex: number, bufferBytes: number): numb
   }
 }
 
-/** Frames the socket has dropped since the last call: reading PACKET_STATISTICS resets it. */
-export function takePacketDrops(fd: number): number {
+/** What a packet socket counted since the last call; in 32 bits, wrapping. */
+export interface PacketCounts {
+  /** Frames handed to it, those it dropped included. */
+  readonly handed: number;
+  readonly dropped: number;
+}
+
+/** Reading PACKET_STATISTICS resets it. */
+export function takePacketCounts(fd: number): PacketCounts {
   const value = Buffer.alloc(12);
   const length = Buffer.alloc(4);
   length.writeUInt32LE(8, 0);
   check(cGetsockopt(fd, SOL_PACKET, PACKET_STATISTICS, value, length), 'getsockopt', 'PACKET_STATISTICS');
-  return value.readUInt32LE(4);
+  return { handed: value.readUInt32LE(0), dropped: value.readUInt32LE(4) };
 }
+
+/** Frames the socket has dropped since the last call. */
+export const takePacketDrops = (fd: number): number => takePacketCounts(fd).dropped;
 
 /** Bytes sent on this socket that have not left the qdisc. */
 export function unsentBytes(fd: number): number {

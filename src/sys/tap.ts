@@ -3,12 +3,13 @@
  * thread that opened it. IFF_NO_PI equals IFF_NOFILTER (0x1000).
  */
 import { fstatSync } from 'node:fs';
-import { check, native } from './libc.js';
+import { check, EAGAIN, EINTR, errno, native, systemError } from './libc.js';
 import { closeFd, O_NONBLOCK, O_RDWR, openFd } from './fd.js';
 
 const TUNSETIFF = 0x400454ca;
 const TUNSETPERSIST = 0x400454cb;
 const TUNSETOFFLOAD = 0x400454d0;
+const TUNGETVNETHDRSZ = 0x800454d7;
 const TUNGETIFF = 0x800454d2;
 const TUNGETSNDBUF = 0x800454d3;
 const INT_MAX = 0x7fffffff;
@@ -28,6 +29,8 @@ const cIoctlBuffer = native<[number, number, Uint8Array]>(
 const cIoctlNumber = native<[number, number, number]>(
   'int ioctl(int fd, unsigned long request, intptr_t argument)',
 );
+
+const cRead = native<[number, Uint8Array, number]>('long read(int fd, void *buffer, size_t count)');
 
 /** What every descriptor of a TAP was opened on. */
 export const TUN_DEVICE = '/dev/net/tun';
@@ -111,4 +114,19 @@ export function tapNamespace(fd: number): number {
 /** Tells the kernel that this descriptor's reader takes super-frames and unfinished checksums. */
 export function acceptOffloads(fd: number): void {
   check(cIoctlNumber(fd, TUNSETOFFLOAD, OFFLOAD_CSUM_TSO), 'TUNSETOFFLOAD', `fd ${fd}`);
+}
+
+const size = Buffer.alloc(4);
+/** Bytes of the virtio-net header before each frame that is read: 10, or 12 where the guest merges receive buffers. */
+export function vnetHeaderBytes(fd: number): number {
+  check(cIoctlBuffer(fd, TUNGETVNETHDRSZ, size), 'TUNGETVNETHDRSZ', `fd ${fd}`);
+  return size.readInt32LE(0);
+}
+
+/** Reads one frame out of the ring, header first, as the TAP's reader would; its bytes, 0 when there is none. */
+export function readRing(fd: number, into: Buffer): number {
+  const length = cRead(fd, into, into.length);
+  if (length >= 0) return length;
+  if (errno() === EAGAIN || errno() === EINTR) return 0;
+  throw systemError(errno(), 'read', `fd ${fd}`);
 }

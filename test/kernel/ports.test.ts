@@ -109,7 +109,8 @@ portCompliance('a device port', () => {
   const memory = new FrameMemory();
   const tunFd = createTap('dev0');
   setLinkUp('dev0', { arp: false });
-  const port = new DevicePort({ id: 'box', device: 'dev0', tunFd, memory, statistics: new LinkStatistics() });
+  const statistics = new LinkStatistics();
+  const port = new DevicePort({ id: 'box', device: 'dev0', tunFd, memory, statistics, ringFrames: 1000 });
   const far = overSocket('dev0');
   return {
     port,

@@ -3,7 +3,8 @@ import type { PortId } from '../../src/frame/types.js';
 import { VNET_HEADER_BYTES } from '../../src/frame/types.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from '../../src/port/batch.js';
 import type { DownEvidence, PortKind, UpEvidence } from '../../src/port/evidence.js';
-import type { Port } from '../../src/port/port.js';
+import type { Port, Unread } from '../../src/port/port.js';
+import { noteSent } from '../../src/sys/index.js';
 
 export interface Wire {
   readonly vnet: Buffer;
@@ -21,16 +22,23 @@ export class FakePort implements Port {
   readonly delivered: Wire[] = [];
   /** Most frames the ring takes. */
   window = Number.POSITIVE_INFINITY;
+  /** Sentinels and frames of cookies it still takes. */
+  sentinelRoom = Number.POSITIVE_INFINITY;
   /** Most frames one call of send() takes: a slow port. */
   perSend = Number.POSITIVE_INFINITY;
   /** Errno for a frame that is refused for good, 0 for one that is taken. */
   refuses: (bytes: Buffer) => number = () => 0;
+  /** Called in the middle of a burst, behind each frame sent. */
+  onSent: () => void = () => undefined;
   /** The most frames that ever lay unread. */
   peak = 0;
   holds = 0;
   closed = false;
+  /** What the hypervisor of a guest that takes nothing has read. */
+  taken: Wire | undefined;
   #received = 0;
   #sentinelSent = false;
+  #readSinceRecall = 0;
 
   constructor(
     readonly id: PortId,
@@ -47,7 +55,39 @@ export class FakePort implements Port {
   read(count = Number.POSITIVE_INFINITY): Wire[] {
     const read = this.ring.splice(0, Math.min(count, this.ring.length));
     this.delivered.push(...read);
+    this.#readSinceRecall += read.length;
     return read;
+  }
+
+  /** The hypervisor of a guest that takes nothing reads one frame, and no more as long as it has it. */
+  take(): void {
+    if (this.taken !== undefined || this.ring.length === 0) return;
+    this.taken = this.ring.shift();
+    this.#readSinceRecall++;
+  }
+
+  /** Such a guest is stopped: what its hypervisor has taken is thrown away, and it takes another. */
+  stop(): void {
+    this.taken = undefined;
+    this.take();
+  }
+
+  /** Such a guest begins to read. */
+  wake(): void {
+    if (this.taken !== undefined) this.delivered.push(this.taken);
+    this.taken = undefined;
+    this.read();
+  }
+
+  recall(): Unread {
+    const stored = ({ vnet, bytes }: Wire): Buffer => Buffer.concat([vnet, bytes]);
+    const ring = this.ring.splice(0).map(stored);
+    this.#readSinceRecall = 0;
+    return { taken: ring.length > 0 && this.taken ? stored(this.taken) : undefined, ring };
+  }
+
+  readSinceRecall(): number {
+    return this.#readSinceRecall;
   }
 
   receive(list: FrameList): number {
@@ -85,6 +125,8 @@ export class FakePort implements Port {
       const errno = this.refuses(wire.bytes);
       if (errno !== 0) return i > from ? i - from : -errno;
       this.#put(wire);
+      noteSent(i);
+      this.onSent();
     }
     return Math.max(0, end - from);
   }
@@ -95,7 +137,8 @@ export class FakePort implements Port {
   }
 
   sendSentinel(list: FrameList): boolean {
-    if (this.kind !== 'tap') return false;
+    if (this.kind !== 'tap' || this.sentinelRoom === 0) return false;
+    this.sentinelRoom--;
     this.#put(this.#copy(list, 0));
     this.#sentinelSent = true;
     return true;

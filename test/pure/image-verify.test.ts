@@ -196,6 +196,19 @@ describe('a manifest whose checksum comes out', () => {
     ],
     ['mixes methods', (m) => (m.method = 'quiet'), 'was quiesced by count'],
     [
+      'has waited where a proof was asked for',
+      (m) => {
+        m.method = 'auto';
+        Object.assign(first(m.evidence), { method: 'quiet' });
+      },
+      'was quiesced by quiet',
+    ],
+    [
+      'knows an address at no port',
+      (m) => (m.addresses = [{ port: 'z/nic0', vlan: 0, ip: '10.0.0.1' }]),
+      'addresses: z/nic0 does not exist',
+    ],
+    [
       'has a ledger that does not come out',
       (m) => Object.assign(first(m.ledger).egress, { sent: 38 }),
       'a/nic0 out',

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { StillwireError } from '../../src/errors/index.js';
-import { drain, realTime, sweep } from '../../src/quiesce/index.js';
+import { drain, methodOf, realTime, sweep, unreadyOf } from '../../src/quiesce/index.js';
 import { observation, ScriptedChannel } from './scripted-channel.js';
 
 const within = { time: realTime, signal: new AbortController().signal };
@@ -54,6 +54,93 @@ describe('drain, count', () => {
       n === 0 ? [observation({ kind: 'external', down: { sentinelSent: false } })] : [];
     await drain(channel, 7, 'count', bounds, within);
     expect(channel.observedAt).toHaveLength(1);
+  });
+});
+
+describe('drain, cookie', () => {
+  test('one marker to all ports, no sentinel; ends when all have answered', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = (n) => [
+      observation({ port: 'a', down: { ringEmpty: false, cookie: n >= 1 ? 'answered' : 'asked' } }),
+      observation({ port: 'b', down: { sentinelSent: false, cookie: n >= 3 ? 'answered' : 'asked' } }),
+    ];
+    const seen = await drain(channel, 7, 'cookie', bounds, within);
+    expect(seen.map(({ down }) => down.cookie)).toEqual(['answered', 'answered']);
+    expect(channel.calls).toEqual(['cookies', 'observe', 'observe', 'observe', 'observe']);
+  });
+
+  test('a guest that does not answer is waited for until the bound', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ down: { cookie: 'asked' } })];
+    const { ms, result } = await timed(() => drain(channel, 7, 'cookie', bounds, within));
+    expect(ms).toBeGreaterThanOrEqual(59);
+    expect(result[0]!.down.cookie).toBe('asked');
+  });
+
+  test('one whom nobody can ask is not waited for', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ down: { ringEmpty: false } }), observation({ kind: 'external' })];
+    await drain(channel, 7, 'cookie', bounds, within);
+    expect(channel.calls).toEqual(['cookies', 'observe']);
+  });
+});
+
+describe('drain, auto', () => {
+  test('where the kernel can prove all ports, nobody is asked', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ port: 'a' }), observation({ port: 'b' })];
+    await drain(channel, 7, 'auto', bounds, within);
+    expect(channel.order).toEqual(['sentinels']);
+  });
+
+  test('sentinels to all, a marker to those only at which the kernel shows too little; its answer is awaited', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = (n) => [
+      observation({ port: 'a' }),
+      observation({ port: 'b', kernelProof: false, down: { cookie: n >= 5 ? 'answered' : 'asked' } }),
+      observation({ port: 'c', kernelProof: false }),
+    ];
+    const seen = await drain(channel, 7, 'auto', bounds, within);
+    expect(channel.order).toEqual(['sentinels', 'cookies b,c']);
+    expect(seen.map(({ down }) => down.cookie)).toEqual(['unasked', 'answered', 'unasked']);
+    expect(channel.observedAt).toHaveLength(6);
+  });
+
+  test('an answer that never comes is given up at the bound; the port is judged by what the kernel shows', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ kernelProof: false, down: { cookie: 'asked' } })];
+    const { ms, result } = await timed(() => drain(channel, 7, 'auto', bounds, within));
+    expect(ms).toBeGreaterThanOrEqual(59);
+    expect(methodOf('auto', result[0]!)).toBe('count');
+    expect(unreadyOf('auto', result)).toEqual([]);
+  });
+});
+
+describe('sweep, cookie', () => {
+  test('no sums are compared: one look, when the queue is empty', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ up: { deviceFrames: 99, socketDrops: 1 } })];
+    await sweep(channel, 7, 'cookie', bounds, within);
+    expect(channel.calls).toEqual(['sweep', 'observe']);
+  });
+
+  test('a queue that is not empty is emptied first', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = (n) => [observation({ up: { queueEmpty: n >= 2, deviceFrames: 99 } })];
+    await sweep(channel, 7, 'cookie', bounds, within);
+    expect(channel.calls).toEqual(Array.from({ length: 3 }, () => ['sweep', 'observe']).flat());
+  });
+
+  test('auto: sums are waited for where they are the proof, and only there', async () => {
+    const channel = new ScriptedChannel();
+    const weak = observation({
+      kernelProof: false,
+      down: { cookie: 'answered' },
+      up: { deviceFrames: 99 },
+    });
+    channel.observes = (n) => [observation({ up: { deviceFrames: n < 2 ? 6 : 5 } }), weak];
+    await sweep(channel, 7, 'auto', bounds, within);
+    expect(channel.observedAt).toHaveLength(3);
   });
 });
 
@@ -132,6 +219,21 @@ test.each([
       drain(channel, 7, 'quiet', endless, { time: realTime, signal }),
   ],
   [
+    'drain cookie',
+    (signal: AbortSignal, channel: ScriptedChannel) =>
+      drain(channel, 7, 'cookie', endless, { time: realTime, signal }),
+  ],
+  [
+    'drain auto',
+    (signal: AbortSignal, channel: ScriptedChannel) =>
+      drain(channel, 7, 'auto', endless, { time: realTime, signal }),
+  ],
+  [
+    'sweep cookie',
+    (signal: AbortSignal, channel: ScriptedChannel) =>
+      sweep(channel, 7, 'cookie', endless, { time: realTime, signal }),
+  ],
+  [
     'sweep quiet',
     (signal: AbortSignal, channel: ScriptedChannel) =>
       sweep(channel, 7, 'quiet', endless, { time: realTime, signal }),
@@ -146,7 +248,9 @@ test.each([
   const lease = new AbortController();
   channel.observes = (n) => {
     if (n >= 3) lease.abort(expired); // in the middle of a loop that asks again and again
-    return [observation({ down: { ringEmpty: false }, up: { receivedFrames: n, deviceFrames: -1 } })];
+    const down = { ringEmpty: false, cookie: 'asked' as const };
+    const up = { receivedFrames: n, deviceFrames: -1, queueEmpty: false };
+    return [observation({ kernelProof: false, down, up })];
   };
   setTimeout(() => lease.abort(expired), 12); // or of a wait
   await expect(work(lease.signal, channel)).rejects.toBe(expired);

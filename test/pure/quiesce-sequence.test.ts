@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { StillwireError } from '../../src/errors/index.js';
-import { PHASES, runSequence, type Participants, type SequenceOptions } from '../../src/quiesce/index.js';
+import {
+  judge,
+  PHASES,
+  runSequence,
+  type Participants,
+  type SequenceOptions,
+} from '../../src/quiesce/index.js';
 import { observation, ScriptedChannel } from './scripted-channel.js';
 
 const never = new AbortController().signal;
@@ -17,7 +23,11 @@ function participants(channel: ScriptedChannel): Participants {
   return { stop: () => step('stop'), resume: () => step('resume') };
 }
 
-function run(channel: ScriptedChannel, options: Partial<SequenceOptions> = {}) {
+function run(
+  channel: ScriptedChannel,
+  options: Partial<SequenceOptions> = {},
+  more: Partial<Participants> = {},
+) {
   const save = async (marked: string): Promise<string> => {
     channel.calls.push('save');
     await Promise.resolve();
@@ -25,7 +35,8 @@ function run(channel: ScriptedChannel, options: Partial<SequenceOptions> = {}) {
     if (failure !== undefined) throw failure;
     return `saved ${marked}`;
   };
-  return runSequence(channel, participants(channel), save, { method: 'count', signal: never, ...options });
+  const taking = { ...participants(channel), ...more };
+  return runSequence(channel, taking, save, { method: 'count', signal: never, ...options });
 }
 
 const ORDER = ['hold', 'sentinels', 'stop', 'sweep', 'mark', 'save', 'resume', 'release'];
@@ -154,16 +165,27 @@ describe('an abort or the end of the lease', () => {
 });
 
 describe('requireProof', () => {
-  test('an unready guest: refused after the sweep, with the port and the reason, everything undone', async () => {
+  test('a port that is not proven: refused after the sweep, with the port and the reason, everything undone', async () => {
     const channel = new ScriptedChannel();
-    channel.observes = () => [observation(), observation({ port: 'b/nic0', down: { ringEmpty: false } })];
+    channel.observes = () => [
+      observation(),
+      observation({ port: 'b/nic0', up: { deviceFrames: 6, socketDrops: 1 } }),
+    ];
     const refused = run(channel, { requireProof: true, bounds: { drainMs: 5 } });
     await expect(refused).rejects.toMatchObject({
       code: 'NOT_PROVEN',
       details: { ports: [{ port: 'b/nic0' }] },
     });
-    await expect(refused).rejects.toThrow(/b\/nic0: the guest did not read/);
+    await expect(refused).rejects.toThrow(/b\/nic0: 1 frames from the guest overran/);
     expect(channel.order).toEqual(['hold', 'sentinels', 'stop', 'sweep', 'resume', 'release']);
+  });
+
+  test('what was kept of an unready guest is no proof', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ down: { ringEmpty: false, recalled: 2 } })];
+    const options = { requireProof: true, unready: 'keep', bounds: { drainMs: 5 } } as const;
+    await expect(run(channel, options)).rejects.toMatchObject({ code: 'NOT_PROVEN' });
+    expect(channel.order.slice(-2)).toEqual(['resume', 'release']);
   });
 
   test('quiet can never be proven: refused before anything is stopped', async () => {
@@ -175,8 +197,101 @@ describe('requireProof', () => {
 
   test('without it the cut is taken and says unproven', async () => {
     const channel = new ScriptedChannel();
-    channel.observes = () => [observation({ down: { ringEmpty: false } })];
-    const { evidence } = await run(channel, { bounds: { drainMs: 5 } });
-    expect(evidence[0]!.down.ringEmpty).toBe(false);
+    channel.observes = () => [observation({ up: { queueEmpty: false } })];
+    const { evidence } = await run(channel);
+    expect(evidence[0]!.up.queueEmpty).toBe(false);
+  });
+});
+
+describe('a guest that takes nothing', () => {
+  const unread = { down: { ringEmpty: false } };
+  const bounds = { drainMs: 5 };
+
+  test('given up by default, before anything is stopped, with every such port and its reason', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [
+      observation({ port: 'a/nic0', ...unread }),
+      observation({ port: 'b/nic0' }),
+      observation({ port: 'c/nic0', down: { sentinelSent: false } }),
+    ];
+    const refused = run(channel, { bounds });
+    await expect(refused).rejects.toMatchObject({
+      code: 'PORT_UNREADY',
+      details: { ports: [{ port: 'a/nic0' }, { port: 'c/nic0' }] },
+    });
+    await expect(refused).rejects.toThrow(/a\/nic0: the guest did not read.*; c\/nic0: the sentinel/);
+    expect(channel.order).toEqual(['hold', 'sentinels', 'release']);
+  });
+
+  test('kept: recalled after the drain and before the stop, that port alone', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ port: 'a/nic0', ...unread }), observation({ port: 'b/nic0' })];
+    await run(channel, { bounds, unready: 'keep' });
+    expect(channel.order).toEqual(['hold', 'sentinels', 'recall a/nic0', ...ORDER.slice(2)]);
+  });
+
+  test('the recall is told whose machine will not be stopped', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => ['a/nic0', 'b/nic0'].map((port) => observation({ port, ...unread }));
+    const stops = (port: string): boolean => port !== 'b/nic0';
+    await run(channel, { bounds, unready: 'keep' }, { stops });
+    expect(channel.order[2]).toBe('recall a/nic0,b/nic0 as it is');
+  });
+
+  test('a recall that fails: released, nobody resumed', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ port: 'a/nic0', ...unread })];
+    channel.failing.set('recall a/nic0', boom);
+    await expect(run(channel, { bounds, unready: 'keep' })).rejects.toBe(boom);
+    expect(channel.order).toEqual(['hold', 'sentinels', 'recall a/nic0', 'release']);
+  });
+
+  test('cookie: who does not answer is unready; who cannot be asked is not, and the cut says so', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation({ port: 'a/nic0', down: { cookie: 'asked' } })];
+    await expect(run(channel, { method: 'cookie', bounds })).rejects.toThrow(/a\/nic0: .*did not answer/);
+    channel.observes = () => [observation({ port: 'a/nic0' })];
+    const { evidence } = await run(channel, { method: 'cookie', bounds });
+    expect(evidence.map(judge)).toMatchObject([{ proven: false, reason: /nobody/ }]);
+  });
+
+  test('quiet does not look', async () => {
+    const channel = new ScriptedChannel();
+    channel.observes = () => [observation(unread)];
+    await run(channel, { method: 'quiet', bounds: { quietMs: 1 } });
+    expect(channel.order.at(-1)).toBe('release');
+  });
+});
+
+describe('beforePhase', () => {
+  test('is called before every phase, in order', async () => {
+    const channel = new ScriptedChannel();
+    const told: string[] = [];
+    const beforePhase = (phase: string): Promise<void> => {
+      told.push(`${phase} after ${channel.order.at(-1) ?? 'nothing'}`);
+      return Promise.resolve();
+    };
+    await run(channel, { beforePhase });
+    expect(told).toEqual([
+      'hold after nothing',
+      'drain after hold',
+      'recall after sentinels',
+      'stop after sentinels',
+      'sweep after stop',
+      'mark after sweep',
+      'save after mark',
+      'resume after save',
+      'release after resume',
+    ]);
+  });
+
+  test.each(PHASES)('a failure before %s: nobody stays stopped, nothing stays held', async (phase) => {
+    const channel = new ScriptedChannel();
+    const beforePhase = (next: string): Promise<void> =>
+      next === phase ? Promise.reject(boom) : Promise.resolve();
+    await expect(run(channel, { beforePhase })).rejects.toBe(boom);
+    const times = (call: string): number => channel.order.filter((made) => made === call).length;
+    expect(times('release')).toBe(times('hold'));
+    if (times('stop') === 1) expect(times('resume')).toBe(1);
   });
 });
