@@ -1,9 +1,11 @@
 /** A network with its guests running on it: what a checkpoint is taken of and a restart brings back. */
 import { EventEmitter } from 'node:events';
 import { StillwireError } from '../errors/index.js';
-import { nicPort, type NetworkDefinition } from '../definition/index.js';
-import { startQemu, type Guest } from '../guest/index.js';
+import { isAdopted, nicPort, type NetworkDefinition } from '../definition/index.js';
+import type { PortId } from '../frame/types.js';
+import { adoptQemu, restartAdopted, startQemu, type AttachedQemu, type Guest } from '../guest/index.js';
 import { Network } from '../network/index.js';
+import { closeFd } from '../sys/index.js';
 import { everyone } from './everyone.js';
 import { readStatus, type NetworkStatus } from './status.js';
 
@@ -30,6 +32,8 @@ interface LiveNetworkEvents {
 export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   readonly network: Network;
   readonly #guests = new Map<string, Guest>();
+  /** Guests that somebody else has started: how to let go of each. */
+  readonly #letGo = new Map<string, () => void>();
   #busy = false;
   #closed = false;
 
@@ -46,9 +50,11 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
    */
   static async up(definition: NetworkDefinition, options: UpOptions): Promise<LiveNetwork> {
     options.onProgress?.(`opening network ${definition.network}`);
-    const live = new LiveNetwork(await Network.open(definition));
+    const adopted = await adoptAll(definition, options);
+    const live = new LiveNetwork(await openWith(definition, adopted));
+    for (const [name, { guest, letGo }] of adopted) live.#keep(name, guest, letGo);
     try {
-      await live.startGuests(options, () => undefined);
+      await live.startGuests(options, (name) => (adopted.has(name) ? 'ended' : undefined));
       return live;
     } catch (error) {
       await live.close();
@@ -77,12 +83,25 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
         incoming: { stateFile: incoming.stateFile },
         ...(incoming.machine === undefined ? {} : { machine: incoming.machine }),
       };
-      const guest = await startQemu({ name, definition, tapFds, runDirectory, signal, ...restarting });
+      if (isAdopted(definition)) {
+        const { network } = this.definition;
+        const { stateFile = '' } = incoming ?? {};
+        const options = { network, name, definition, tapFds, runDirectory, stateFile, signal };
+        const { guest, letGo, taps } = await restartAdopted(options);
+        for (const { fd } of taps) closeFd(fd); // of the TAPs that are the network's already
+        this.#keep(name, guest, letGo);
+      } else {
+        this.#keep(name, await startQemu({ name, definition, tapFds, runDirectory, signal, ...restarting }));
+      }
       onProgress?.(`guest ${name} ${incoming === undefined ? 'started' : 'loaded'}`);
-      this.#guests.set(name, guest);
-      void guest.ended.then((reason) => {
-        if (!this.#closed) this.emit('guestEnded', name, reason);
-      });
+    });
+  }
+
+  #keep(name: string, guest: Guest, letGo?: () => void): void {
+    this.#guests.set(name, guest);
+    if (letGo !== undefined) this.#letGo.set(name, letGo);
+    void guest.ended.then((reason) => {
+      if (!this.#closed) this.emit('guestEnded', name, reason);
     });
   }
 
@@ -106,11 +125,52 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
     return readStatus(this.network, this.#guests);
   }
 
-  /** Kills the guests and removes the network. Idempotent. */
+  /** Kills the guests, lets go of those adopted, and removes the network. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await Promise.allSettled([...this.#guests.values()].map((guest) => guest.kill()));
+    const ends = [...this.#guests].map(([name, guest]) => this.#letGo.get(name) ?? (() => guest.kill()));
+    await Promise.allSettled(ends.map((end) => end()));
     await this.network.close();
+  }
+}
+
+/** Takes up every guest that runs already; a failure lets go of all. */
+async function adoptAll(
+  { guests }: NetworkDefinition,
+  { runDirectory, signal, onProgress }: UpOptions,
+): Promise<Map<string, AttachedQemu>> {
+  const adopted = new Map<string, AttachedQemu>();
+  try {
+    await everyone(Object.entries(guests), async ([name, definition]) => {
+      if (!isAdopted(definition)) return;
+      adopted.set(name, await adoptQemu({ name, definition, runDirectory, signal }));
+      onProgress?.(`guest ${name} adopted`);
+    });
+    return adopted;
+  } catch (error) {
+    for (const { letGo, taps } of adopted.values()) {
+      letGo();
+      for (const { fd } of taps) closeFd(fd);
+    }
+    throw error;
+  }
+}
+
+/** Opens the network on the TAPs of these guests. */
+async function openWith(
+  definition: NetworkDefinition,
+  adopted: ReadonlyMap<string, AttachedQemu>,
+): Promise<Network> {
+  const fds = new Map<PortId, number>();
+  for (const [name, { taps }] of adopted) {
+    const nics = definition.guests[name]?.nics ?? [];
+    for (const [i, { fd }] of taps.entries()) fds.set(nicPort(name, nics[i]!.name), fd);
+  }
+  try {
+    return await Network.open(definition, { adopted: fds });
+  } catch (error) {
+    for (const { letGo } of adopted.values()) letGo();
+    throw error;
   }
 }

@@ -20,6 +20,9 @@ export interface AdoptedTap {
   readonly up: boolean;
 }
 
+/** A TAP made for an adopted guest at its restart, as its owner will have it. */
+export const FRESH_TAP = { mtu: 1500, queueLength: 1000, up: true };
+
 /** Of `ip -json address`: one entry per device. */
 const LinkAnswer = z
   .array(
