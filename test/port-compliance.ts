@@ -139,6 +139,25 @@ export function portCompliance(name: string, open: () => PortSubject): void {
       expect(port.downEvidence().sentinelSent).toBe(false); // a new hold needs a sentinel of its own
     });
 
+    test('gives back what was not read, whole and in order, and nobody reads it any more', async () => {
+      const { port } = subject;
+      const frames = [frame(1), frame(2, { tag: 5 }), frame(3, { length: 900 })];
+      stage(frames);
+      expect(port.send(list, 0)).toBe(3);
+      const ring = port.recall().ring.map((stored) => stored.subarray(VNET_HEADER_BYTES));
+      expect(port.readSinceRecall()).toBe(0);
+      if (port.kind !== 'tap') {
+        expect(ring).toEqual([]); // it was with the far side at once
+        return;
+      }
+      expect(ring).toEqual(frames);
+      expect(subject.read()).toEqual([]);
+      stage([frame(4)]);
+      expect(port.send(list, 0)).toBe(1);
+      expect((await readAll(1)).map(numberOf)).toEqual([4]);
+      expect(port.readSinceRecall()).toBe(1);
+    });
+
     test('shows frames waiting upwards, and the sums meet when they are taken', async () => {
       const { port } = subject;
       subject.inject([frame(1), frame(2)]);

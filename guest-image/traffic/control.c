@@ -1,8 +1,8 @@
 /*
  * The control port 7003: one question, one answer, a connection each, asked again until answered as expected.
  *
- *   HELLO sender family udp tcp                      -> READY   sender's flow to me may start; what it will carry
- *   TOTALS sender family datagrams bytes checksum    -> OK      what the sender's flow to me carried
+ *   HELLO sender family udp tcp lane                          -> READY   sender's flow to me may start; what it will carry
+ *   TOTALS sender family datagrams bytes checksum shorts lane -> OK      what the sender's flow to me carried
  *
  * Both are idempotent, so a lost answer does no harm. Whoever answers READY has bound its UDP socket (see main.c).
  */
@@ -19,7 +19,7 @@
 /* A question that came in. */
 struct asked {
   struct source source; /* first */
-  char line[192];
+  char line[256];
   size_t fill;
 };
 
@@ -55,7 +55,7 @@ void ask_tick(struct ask *ask, uint64_t now) {
   }
   if (now < ask->retry_at) return;
   struct sockaddr_storage address = ask->flow->address;
-  ((struct sockaddr_in *)&address)->sin_port = htons(CONTROL_PORT); /* same place in sockaddr_in6 */
+  set_port(&address, CONTROL_PORT);
   ask->since = now;
   ask->source.handle = on_answer;
   ask->source.fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -66,23 +66,24 @@ void ask_tick(struct ask *ask, uint64_t now) {
 }
 
 static const char *answer_to(const char *line) {
-  char sender[64];
+  char sender[64], lane[64];
   int family, udp, tcp;
-  unsigned long long sent, bytes, hash;
-  if (sscanf(line, "HELLO %63s %d %d %d", sender, &family, &udp, &tcp) == 4) {
-    struct flow *flow = find_flow(sender, strlen(sender), family);
+  unsigned long long sent, bytes, hash, shorts;
+  if (sscanf(line, "HELLO %63s %d %d %d %63s", sender, &family, &udp, &tcp, lane) == 5) {
+    struct flow *flow = find_flow(sender, strlen(sender), family, find_lane(lane));
     if (flow == NULL) return "UNKNOWN\n";
     flow->in.expects_udp = udp;
     flow->in.expects_tcp = tcp;
     flow->in.greeted = true;
     return "READY\n";
   }
-  if (sscanf(line, "TOTALS %63s %d %llu %llu %llx", sender, &family, &sent, &bytes, &hash) == 5) {
-    struct flow *flow = find_flow(sender, strlen(sender), family);
+  if (sscanf(line, "TOTALS %63s %d %llu %llu %llx %llu %63s", sender, &family, &sent, &bytes, &hash, &shorts, lane) == 7) {
+    struct flow *flow = find_flow(sender, strlen(sender), family, find_lane(lane));
     if (flow == NULL) return "UNKNOWN\n";
     flow->in.total_sent = sent;
     flow->in.total_bytes = bytes;
     flow->in.total_hash = hash;
+    flow->in.total_shorts = shorts;
     flow->in.totals_known = true;
     return "OK\n";
   }

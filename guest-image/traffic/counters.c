@@ -1,5 +1,5 @@
 /* The kernel's own counters of this network namespace: /proc/net/snmp and netstat (a line of names, a line of values)
-   and snmp6 (a name and a value a line). The kernel adds IPv4's and IPv6's TCP together, not their UDP. */
+   and snmp6 (a name and a value a line), stat/arp_cache and ndisc_cache. The kernel adds IPv4's and IPv6's TCP together, not their UDP. */
 #define _GNU_SOURCE
 #include "traffic.h"
 
@@ -40,6 +40,25 @@ static void read_singles(const char *path, const struct wanted *wanted, size_t c
   fclose(file);
 }
 
+/* A line of names, then a line of hexadecimal values for each CPU. */
+static void read_neighbours(const char *path, struct counters *to) {
+  static char names[1024], values[1024];
+  FILE *file = fopen(path, "re");
+  if (file == NULL) return;
+  if (fgets(names, sizeof names, file) == NULL) names[0] = 0;
+  while (fgets(values, sizeof values, file) != NULL) {
+    char line[sizeof names], *in_names, *in_values, *name, *value;
+    strcpy(line, names);
+    for (name = strtok_r(line, " \n", &in_names), value = strtok_r(values, " \n", &in_values);
+         name != NULL && value != NULL;
+         name = strtok_r(NULL, " \n", &in_names), value = strtok_r(NULL, " \n", &in_values)) {
+      if (strcmp(name, "unresolved_discards") == 0) to->unresolved_discards += strtoull(value, NULL, 16);
+      if (strcmp(name, "res_failed") == 0) to->failed_resolutions += strtoull(value, NULL, 16);
+    }
+  }
+  fclose(file);
+}
+
 void read_counters(struct counters *to) {
   *to = (struct counters){0};
   const struct wanted wanted[] = {
@@ -48,11 +67,29 @@ void read_counters(struct counters *to) {
       {"TcpExt:", "TCPFastRetrans", &to->fast_retrans},
       {"TcpExt:", "TCPTimeouts", &to->timeouts},
       {"TcpExt:", "TCPLossProbes", &to->loss_probes},
+      {"TcpExt:", "ListenDrops", &to->listen_drops},
+      {"TcpExt:", "TCPBacklogDrop", &to->backlog_drops},
+      {"Ip:", "ReasmReqds", &to->fragments_in},
+      {"Ip:", "ReasmOKs", &to->reassembled},
+      {"Ip:", "ReasmFails", &to->reassembly_fails},
+      {"Ip:", "ReasmTimeout", &to->reassembly_timeouts},
+      {"Ip:", "FragCreates", &to->fragments_out},
+      {"Ip:", "FragFails", &to->fragmentation_fails},
+      {"Ip:", "InDiscards", &to->in_discards},
+      {"Ip:", "OutDiscards", &to->out_discards},
       {"Udp:", "InErrors", &to->udp_in_errors},
       {"Udp:", "RcvbufErrors", &to->udp_rcvbuf_errors},
       {"Udp:", "MemErrors", &to->udp_mem_errors},
       {"Udp:", "SndbufErrors", &to->udp_sndbuf_errors},
       {"Udp:", "NoPorts", &to->udp_no_ports},
+      {NULL, "Ip6ReasmReqds", &to->fragments_in},
+      {NULL, "Ip6ReasmOKs", &to->reassembled},
+      {NULL, "Ip6ReasmFails", &to->reassembly_fails},
+      {NULL, "Ip6ReasmTimeout", &to->reassembly_timeouts},
+      {NULL, "Ip6FragCreates", &to->fragments_out},
+      {NULL, "Ip6FragFails", &to->fragmentation_fails},
+      {NULL, "Ip6InDiscards", &to->in_discards},
+      {NULL, "Ip6OutDiscards", &to->out_discards},
       {NULL, "Udp6InErrors", &to->udp_in_errors},
       {NULL, "Udp6RcvbufErrors", &to->udp_rcvbuf_errors},
       {NULL, "Udp6MemErrors", &to->udp_mem_errors},
@@ -63,4 +100,6 @@ void read_counters(struct counters *to) {
   read_pairs("/proc/net/snmp", wanted, count);
   read_pairs("/proc/net/netstat", wanted, count);
   read_singles("/proc/net/snmp6", wanted, count);
+  read_neighbours("/proc/net/stat/arp_cache", to);
+  read_neighbours("/proc/net/stat/ndisc_cache", to);
 }

@@ -2,6 +2,7 @@
 #include "traffic.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,13 @@ uint64_t now_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void fill(uint8_t *to, size_t length, uint64_t seed, uint64_t first) {
+  for (size_t at = 0; at < length; at += 8) {
+    uint64_t word = htobe64(word_at(seed, first + at / 8));
+    memcpy(to + at, &word, length - at < 8 ? length - at : 8);
+  }
 }
 
 void die(const char *what) {
@@ -45,6 +53,10 @@ int listen_on(uint16_t port, int type) {
   if (bind(fd, (struct sockaddr *)&any, sizeof any) < 0) die("bind");
   if (type == SOCK_STREAM && listen(fd, 128) < 0) die("listen");
   return fd;
+}
+
+void set_port(struct sockaddr_storage *address, uint16_t port) {
+  ((struct sockaddr_in *)address)->sin_port = htons(port); /* same place in sockaddr_in6 */
 }
 
 void loop_start(void) {

@@ -15,6 +15,7 @@
  *   running     a flow starts when both ends have greeted each other: from here on every datagram counts
  *                 UDP 7001  header (magic, family, length, sequence, time, sender, receiver) and checked filling
  *                 TCP 7002  a 64-byte opening line, then words of a known generator
+ *                 TCP 7004  short connections: a question, an answer, a rest, the end (see short.c)
  *   finish      (a line on the console) senders stop; streams are shut down after a whole chunk
  *   closing     me -> peer:7003  TOTALS until answered OK; then lost = sender's total - distinct sequences received
  *   RESULT      when all totals went out and came in, all streams ended, and 500 ms passed without an arrival
@@ -43,12 +44,23 @@ static void notice_running(void) {
     struct flow *flow = &flows[i];
     if (!flow->in.greeted || (flow->in.expects_udp && flow->in.received == 0)) return;
     if (flow->in.expects_tcp && flow->in.stream.words == 0) return;
-    if (options.udp_rate > 0 && flow->out.sent == 0) return;
-    if (options.tcp && flow->out.stream.words == 0) return;
+    if (flow->lane->udp_rate > 0 && flow->out.speaker->out.sent == 0) return;
+    if (flow->lane->tcp && flow->out.stream.words == 0) return;
+    if (flow->lane->short_rate > 0 && flow->out.shorts.completed == 0) return;
   }
   running = true;
   mark_counters();
   console_print("RUNNING\n", 8);
+}
+
+/* Once nothing can be added to them: short connections that are open are let come to their end. */
+static void tell_totals(struct flow *flow) {
+  if (flow->totals.wanted || flow->out.shorts.open > 0) return;
+  snprintf(flow->totals.line, sizeof flow->totals.line, "TOTALS %s %d %llu %llu %llx %llu %s\n", options.me,
+           flow->family, (unsigned long long)flow->out.speaker->out.sent,
+           (unsigned long long)flow->out.stream.words * 8, (unsigned long long)flow->out.stream.hash,
+           (unsigned long long)flow->out.shorts.completed, flow->lane->name);
+  flow->totals.wanted = true;
 }
 
 static void on_tick(struct source *timer, uint32_t events) {
@@ -61,9 +73,13 @@ static void on_tick(struct source *timer, uint32_t events) {
     if (flow->greeting.done && flow->in.greeted) {
       if (finishing_at == 0) udp_send_due(flow, now);
       stream_tick(flow, now);
+      short_tick(flow, now);
     }
+    if (finishing_at != 0) tell_totals(flow);
     ask_tick(&flow->totals, now);
   }
+  short_turn(now);
+  if (finishing_at == 0) churn_tick(now);
   if (!running && finishing_at == 0) notice_running();
   if (finishing_at != 0 && !reported) {
     bool complete = settled(now);
@@ -79,14 +95,7 @@ static void on_line(const char *line) {
   if (strcmp(line, "status") == 0) report("STATUS", false);
   if (strcmp(line, "finish") != 0 || finishing_at != 0) return;
   finishing_at = now_ns();
-  for (int i = 0; i < flow_count; i++) {
-    struct flow *flow = &flows[i];
-    stream_stop(flow);
-    snprintf(flow->totals.line, sizeof flow->totals.line, "TOTALS %s %d %llu %llu %llx\n", options.me, flow->family,
-             (unsigned long long)flow->out.sent, (unsigned long long)flow->out.stream.words * 8,
-             (unsigned long long)flow->out.stream.hash);
-    flow->totals.wanted = true;
-  }
+  for (int i = 0; i < flow_count; i++) stream_stop(&flows[i]);
 }
 
 int main(int argc, char **argv) {
@@ -98,6 +107,8 @@ int main(int argc, char **argv) {
   console_start(on_line);
   udp_start();
   stream_start();
+  short_start();
+  churn_start();
   control_start();
   timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   struct itimerspec every = {{0, TICK_NS}, {0, TICK_NS}};

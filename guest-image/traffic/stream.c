@@ -1,5 +1,5 @@
 /*
- * Bulk TCP on port 7002: a 64-byte opening line "STREAM sender family\n", zero-padded, then the big-endian words of the
+ * Bulk TCP on port 7002: a 64-byte opening line "STREAM sender family lane\n", zero-padded, then the big-endian words of the
  * flow's generator until the sender shuts its side down. The receiver checks every byte and keeps the checksum of what
  * it really got. A stream that breaks is not opened again: it is damaged, and says so.
  */
@@ -71,9 +71,9 @@ static bool acknowledged(struct stream_out *stream, uint64_t now) {
 /* Sends what is generated and allowed. @returns false when the socket takes no more */
 static bool send_some(struct stream_out *stream) {
   if (stream->at == stream->fill) {
-    if (stream->stopped || (options.tcp_rate > 0 && stream->credit < CHUNK)) return true;
+    if (stream->stopped || (stream->flow->lane->tcp_rate > 0 && stream->credit < CHUNK)) return true;
     generate(stream);
-    stream->credit -= options.tcp_rate > 0 ? CHUNK : 0;
+    stream->credit -= stream->flow->lane->tcp_rate > 0 ? CHUNK : 0;
   }
   ssize_t sent = send(stream->source.fd, (uint8_t *)stream->chunk + stream->at, stream->fill - stream->at,
                       MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -95,7 +95,8 @@ static void on_writable(struct source *self, uint32_t events) {
     socklen_t length = sizeof error;
     getsockopt(self->fd, SOL_SOCKET, SO_ERROR, &error, &length);
     char opening[OPENING] = {0};
-    snprintf(opening, sizeof opening, "STREAM %s %d\n", options.me, stream->flow->family);
+    snprintf(opening, sizeof opening, "STREAM %s %d %s\n", options.me, stream->flow->family,
+             stream->flow->lane->name);
     if (error != 0 || send(self->fd, opening, OPENING, MSG_NOSIGNAL) != OPENING) {
       unwatch(self);
       stream->retry_at = now_ns() + ASK_RETRY_NS;
@@ -106,7 +107,7 @@ static void on_writable(struct source *self, uint32_t events) {
     stream_measure(stream);
     stream->connect_retransmits = stream->retransmitted;
     /* With a rate the tick pushes; without one, the socket's room pulls. */
-    rewatch(self, options.tcp_rate > 0 ? 0 : EPOLLOUT);
+    rewatch(self, stream->flow->lane->tcp_rate > 0 ? 0 : EPOLLOUT);
     return;
   }
   if (events & (EPOLLERR | EPOLLHUP)) close_out(stream, true);
@@ -115,7 +116,7 @@ static void on_writable(struct source *self, uint32_t events) {
 
 static void connect_out(struct stream_out *stream) {
   struct sockaddr_storage address = stream->flow->address;
-  ((struct sockaddr_in *)&address)->sin_port = htons(STREAM_PORT); /* same place in sockaddr_in6 */
+  set_port(&address, STREAM_PORT);
   stream->source.handle = on_writable;
   stream->source.fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (stream->source.fd < 0) die("socket");
@@ -125,7 +126,7 @@ static void connect_out(struct stream_out *stream) {
 
 void stream_tick(struct flow *flow, uint64_t now) {
   struct stream_out *stream = &flow->out.stream;
-  if (!options.tcp || stream->broken) return;
+  if (!flow->lane->tcp || stream->broken) return;
   if (stream->source.fd < 0) {
     if (!stream->connected && !stream->stopped && now >= stream->retry_at) connect_out(stream);
     return;
@@ -133,10 +134,10 @@ void stream_tick(struct flow *flow, uint64_t now) {
   if (!stream->connected) return;
   uint64_t elapsed = now - stream->last_ns;
   stream->last_ns = now;
-  stream->credit += options.tcp_rate / 1000 * elapsed / 1000000;
-  uint64_t most = options.tcp_rate / 1000 * CREDIT_NS / 1000000 + CHUNK;
+  stream->credit += stream->flow->lane->tcp_rate / 1000 * elapsed / 1000000;
+  uint64_t most = stream->flow->lane->tcp_rate / 1000 * CREDIT_NS / 1000000 + CHUNK;
   if (stream->credit > most) stream->credit = most;
-  if (options.tcp_rate > 0 || stream->stopped) move(stream);
+  if (stream->flow->lane->tcp_rate > 0 || stream->stopped) move(stream);
   if (stream->source.fd >= 0 && stream->stopped && stream->at == stream->fill && acknowledged(stream, now)) {
     shutdown(stream->source.fd, SHUT_WR);
     close_out(stream, false); /* the kernel sees to the rest */
@@ -172,11 +173,11 @@ static void check(struct stream_in *stream, const uint8_t *bytes, size_t length)
 }
 
 static bool identify(struct incoming *incoming) {
-  char sender[OPENING];
+  char sender[OPENING], lane[OPENING];
   int family;
   incoming->opening[OPENING - 1] = 0;
-  if (sscanf(incoming->opening, "STREAM %63s %d", sender, &family) != 2) return false;
-  struct flow *flow = find_flow(sender, strlen(sender), family);
+  if (sscanf(incoming->opening, "STREAM %63s %d %63s", sender, &family, lane) != 3) return false;
+  struct flow *flow = find_flow(sender, strlen(sender), family, find_lane(lane));
   if (flow == NULL || flow->in.stream.opened) return false;
   incoming->flow = flow;
   return flow->in.stream.opened = true;

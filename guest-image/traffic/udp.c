@@ -1,11 +1,13 @@
 /*
  * Sequence-numbered datagrams.
  *
- * Payload, big-endian: 0 magic "SWT1", 4 family (4 or 6), 5 zero, 6 u16 payload length, 8 u64 sequence from 0,
- * 16 u64 sender's CLOCK_MONOTONIC in ns, 24 sender's name, 36 receiver's name (12 bytes each, zero-padded),
- * 48 filling: bytes of the flow's generator at word sequence * 256.
+ * Payload, big-endian: 0 magic "SWT1", 4 family (4 or 6), 5 lane (0: main), 6 u16 payload length, 8 u64 sequence from 0,
+ * 16 u64 sender's CLOCK_MONOTONIC in ns, 24 sender's name, 36 receiver's name (12 bytes each, zero-padded; "*" to a
+ * group), 48 filling: bytes of the flow's generator at word sequence * 256.
  *
- * A socket of its own per outgoing flow (connected, any source port), one for all that comes in on port 7001.
+ * A socket of its own per outgoing flow (connected, any source port), one for all that comes in on port 7001. A lane
+ * with a group sends each datagram once, on its first flow of the family, when all its flows are greeted: whoever counts
+ * has joined then. The others of its flows only have receivers.
  */
 #define _GNU_SOURCE
 #include "traffic.h"
@@ -14,7 +16,9 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -24,18 +28,12 @@
 #define RECEIVE_BUFFER (16 << 20) /* so that the guest's own socket is never what loses */
 #define BURST 8           /* datagrams of a flow in one tick, when ticks came late */
 #define LATE_NS 500000000 /* a sender further behind its rate than this forgets the rest */
+#define SHARE_LEAST 10000 /* with less, the fragments of one large datagram would not fit: __ip_append_data() */
 #define BATCH 32          /* datagrams taken by one system call */
 
 uint64_t udp_last_arrival;
 static const char magic[4] = {'S', 'W', 'T', '1'};
 static struct source receiver;
-
-static void fill(uint8_t *to, size_t length, uint64_t seed, uint64_t sequence) {
-  for (size_t at = 0; at < length; at += 8) {
-    uint64_t word = htobe64(word_at(seed, sequence * 256 + at / 8));
-    memcpy(to + at, &word, length - at < 8 ? length - at : 8);
-  }
-}
 
 /* Which of the window's bits is this sequence, and was it set? */
 static bool mark_seen(struct flow *flow, uint64_t sequence) {
@@ -73,10 +71,11 @@ static void take(const uint8_t *payload, size_t length) {
   memcpy(&stated, payload + 6, 2);
   memcpy(&sequence, payload + 8, 8);
   const char *sender = (const char *)payload + 24, *to = (const char *)payload + 36;
-  struct flow *flow = find_flow(sender, strnlen(sender, NAME_MAX_LEN), payload[4]);
-  if (flow == NULL || strncmp(to, options.me, NAME_MAX_LEN) != 0) return;
+  const struct lane *lane = payload[5] < lane_count ? &lanes[payload[5]] : NULL;
+  struct flow *flow = find_flow(sender, strnlen(sender, NAME_MAX_LEN), payload[4], lane);
+  if (flow == NULL || strncmp(to, lane->group == NULL ? options.me : "*", NAME_MAX_LEN) != 0) return;
   sequence = be64toh(sequence);
-  fill(expected, length - HEADER, flow->in.seed, sequence);
+  fill(expected, length - HEADER, flow->in.seed, sequence * 256);
   if (ntohs(stated) != length || memcmp(payload + HEADER, expected, length - HEADER) != 0) {
     flow->in.damaged++; /* and not received: it shows as lost, too */
     return;
@@ -109,13 +108,49 @@ static void raise_udp_memory(void) {
   close(fd);
 }
 
+static void group_address(const struct lane *lane, int family, struct sockaddr_storage *address) {
+  struct sockaddr_storage four, six;
+  char text[96];
+  snprintf(text, sizeof text, "%s", lane->group);
+  parse_addresses(text, &four, &six);
+  *address = family == 4 ? four : six;
+}
+
+/* The kernel announces it by IGMP or MLD, and answers queries. */
+static void join(const struct lane *lane, int family) {
+  struct group_req request = {.gr_interface = if_nametoindex(lane->device)};
+  group_address(lane, family, &request.gr_group);
+  if (request.gr_group.ss_family == 0) return;
+  if (setsockopt(receiver.fd, family == 4 ? IPPROTO_IP : IPPROTO_IPV6, MCAST_JOIN_GROUP, &request, sizeof request) < 0)
+    die(lane->group);
+}
+
 void udp_start(void) {
   int size = RECEIVE_BUFFER;
   raise_udp_memory();
   receiver = (struct source){listen_on(UDP_PORT, SOCK_DGRAM), on_datagrams};
   if (setsockopt(receiver.fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0)
     setsockopt(receiver.fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+  for (int i = 0; i < lane_count; i++) {
+    if (lanes[i].group == NULL) continue;
+    join(&lanes[i], 4);
+    join(&lanes[i], 6);
+  }
   watch(&receiver, EPOLLIN);
+}
+
+static void aim_at_group(const struct flow *flow, struct sockaddr_storage *to) {
+  int device = (int)if_nametoindex(flow->lane->device), off = 0;
+  struct ip_mreqn through = {.imr_ifindex = device};
+  group_address(flow->lane, flow->family, to);
+  if (to->ss_family == 0) die("the group has no address of a family that peers have");
+  if (flow->family == 4) {
+    setsockopt(flow->out.fd, IPPROTO_IP, IP_MULTICAST_IF, &through, sizeof through);
+    setsockopt(flow->out.fd, IPPROTO_IP, IP_MULTICAST_LOOP, &off, sizeof off);
+  } else {
+    setsockopt(flow->out.fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &device, sizeof device);
+    setsockopt(flow->out.fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &off, sizeof off);
+  }
 }
 
 static void open_sender(struct flow *flow) {
@@ -123,29 +158,36 @@ static void open_sender(struct flow *flow) {
   /* All senders together fill less than half of a device queue of 1,000: what is refused is refused here, where it is
      seen and sent again, not in the queue. 768 is the smallest memory a datagram is charged for. */
   int share = 400 * 768 / flow_count;
+  if (share < SHARE_LEAST) share = SHARE_LEAST;
   if ((flow->out.fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) < 0) die("socket");
   setsockopt(flow->out.fd, SOL_SOCKET, SO_SNDBUF, &share, sizeof share);
   /* Makes a full device queue an error of send() (ENOBUFS) instead of a silent loss: udp_send_skb(), net/ipv4/udp.c. */
   if (family == AF_INET) setsockopt(flow->out.fd, IPPROTO_IP, IP_RECVERR, &on, sizeof on);
   else setsockopt(flow->out.fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof on);
-  if (connect(flow->out.fd, (struct sockaddr *)&flow->address, flow->address_length) < 0) die("connect");
+  struct sockaddr_storage to = flow->address;
+  if (flow->lane->group != NULL) aim_at_group(flow, &to);
+  set_port(&to, UDP_PORT);
+  if (connect(flow->out.fd, (struct sockaddr *)&to, flow->address_length) < 0) die("connect");
 }
 
 static bool send_one(struct flow *flow, uint64_t now) {
   static uint8_t payload[PAYLOAD_MAX + 8];
   uint64_t dice = word_at(~flow->out.seed, flow->out.sent) >> 33;
-  size_t length = options.udp_min + dice % (options.udp_max - options.udp_min + 1);
+  const struct lane *lane = flow->lane;
+  size_t length = lane->udp_min + dice % (lane->udp_max - lane->udp_min + 1);
   uint16_t stated = htons((uint16_t)length);
   uint64_t sequence = htobe64(flow->out.sent), stamp = htobe64(now);
   memset(payload, 0, HEADER);
   memcpy(payload, magic, 4);
   payload[4] = (uint8_t)flow->family;
+  payload[5] = lane->number;
   memcpy(payload + 6, &stated, 2);
   memcpy(payload + 8, &sequence, 8);
   memcpy(payload + 16, &stamp, 8);
   memcpy(payload + 24, options.me, strlen(options.me));
-  memcpy(payload + 36, flow->peer, strlen(flow->peer));
-  fill(payload + HEADER, length - HEADER, flow->out.seed, flow->out.sent);
+  const char *to = lane->group == NULL ? flow->peer : "*";
+  memcpy(payload + 36, to, strlen(to));
+  fill(payload + HEADER, length - HEADER, flow->out.seed, flow->out.sent * 256);
   if (send(flow->out.fd, payload, length, MSG_DONTWAIT) == (ssize_t)length) return true;
   /* An ICMP error waits in the queue that IP_RECVERR asked for: take it off, or it stays the socket's answer. */
   struct msghdr drain = {0};
@@ -153,8 +195,15 @@ static bool send_one(struct flow *flow, uint64_t now) {
   return false;
 }
 
+/* Everybody who counts what this flow sends is there. */
+static bool heard(const struct flow *speaker) {
+  for (int i = 0; i < flow_count; i++)
+    if (flows[i].out.speaker == speaker && !(flows[i].greeting.done && flows[i].in.greeted)) return false;
+  return true;
+}
+
 void udp_send_due(struct flow *flow, uint64_t now) {
-  if (options.udp_rate == 0) return;
+  if (flow->lane->udp_rate == 0 || flow->out.speaker != flow || (flow->out.fd < 0 && !heard(flow))) return;
   if (flow->out.fd < 0) {
     open_sender(flow);
     flow->out.next_ns = now;
@@ -170,6 +219,6 @@ void udp_send_due(struct flow *flow, uint64_t now) {
     if (gap > flow->out.largest_gap_ns) flow->out.largest_gap_ns = gap;
     flow->out.last_ns = sending;
     flow->out.sent++;
-    flow->out.next_ns += 1000000000u / options.udp_rate;
+    flow->out.next_ns += 1000000000u / flow->lane->udp_rate;
   }
 }

@@ -26,6 +26,7 @@ import type { MarkAnswer } from '../switch/index.js';
 import { monotonicMs } from '../sys/index.js';
 import { Crew } from './crew.js';
 import { everyone } from './everyone.js';
+import { NO_JOURNAL, NO_STEP, type Journal, type Step } from './journal.js';
 import type { LiveNetwork } from './live-network.js';
 import { imageReport, type CheckpointReport } from './report.js';
 import { Stopwatch } from './stopwatch.js';
@@ -47,8 +48,13 @@ export interface CheckpointOptions {
   readonly signal: AbortSignal;
   /** Told when each phase ends, with its length in milliseconds. */
   readonly onPhase?: (phase: string, ms: number) => void;
-  /** Called before each phase; what it throws is a failure of that phase. For the injection of faults. */
+  /**
+   * Called before each phase, and between them at `saving` (every guest is being saved), `frames`, `commit`, `rename`,
+   * and with kill `committed` and `kill`; what it throws is a failure of that phase. For the injection of faults.
+   */
   readonly beforePhase?: (phase: string) => Promise<void>;
+  /** Told what whoever comes after us would need to know, should this process be killed. */
+  readonly journal?: Journal;
   /** For tests: stands between the sequence and the switch. */
   readonly wrapChannel?: (channel: Channel<MarkAnswer>) => Channel<MarkAnswer>;
 }
@@ -74,6 +80,8 @@ class Taking {
   readonly #live: LiveNetwork;
   readonly #options: CheckpointOptions;
   readonly #watch: Stopwatch;
+  readonly #step: Step;
+  readonly #journal: Journal;
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
   #mark: Mark | undefined;
@@ -84,6 +92,8 @@ class Taking {
     this.#live = live;
     this.#options = options;
     this.#watch = new Stopwatch(options.onPhase);
+    this.#step = options.beforePhase ?? NO_STEP;
+    this.#journal = options.journal ?? NO_JOURNAL;
     this.#signal = AbortSignal.any([options.signal, this.#abort.signal]);
   }
 
@@ -95,9 +105,12 @@ class Taking {
     const draft = await ImageDraft.create(this.#options.directory, this.#options.name);
     for (const guest of guests) this.#undo.push(guest.watch((reason) => this.#lose(guest.name, reason)));
     try {
-      return await this.#cut(crew, records, draft);
+      const report = await this.#cut(crew, records, draft);
+      if (!report.killed) this.#journal.clear(); // else it goes with the network
+      return report;
     } catch (error) {
       await draft.abandon();
+      this.#journal.clear();
       // A guest that died makes whatever was waiting for it fail too; the death is the cause to tell.
       throw this.#abort.signal.aborted ? this.#abort.signal.reason : error;
     } finally {
@@ -143,15 +156,19 @@ class Taking {
 
   async #cut(crew: Crew, guests: Record<string, GuestRecord>, draft: ImageDraft): Promise<CheckpointReport> {
     const { method = DEFAULT_METHOD, bounds, requireProof = false, kill = false } = this.#options;
-    const { unready = DEFAULT_UNREADY, wrapChannel, beforePhase } = this.#options;
+    const { unready = DEFAULT_UNREADY, wrapChannel } = this.#options;
     const { network, definition } = this.#live;
     const leased = network.channel(LEASE_MS);
     this.#undo.push(() => leased.forget());
     leased.signal.addEventListener('abort', () => this.#abort.abort(leased.signal.reason));
     const files = new Map(crew.present.map((guest) => [guest, draft.path(stateFile(guest.name))]));
+    await this.#step('prepare');
     await this.#watch.timed('prepare', () =>
       everyone(crew.present, (guest) => this.#prepare(guest, files.get(guest)!)),
     );
+    const checkpoint = { name: draft.name, draft: draft.directory, path: draft.target };
+    const resume = crew.present.filter((guest) => crew.stateOf(guest) === 'running').map(({ name }) => name);
+    this.#journal.record({ phase: 'cutting', checkpoint, resume });
     let release: Promise<Release | undefined> = Promise.resolve(undefined);
     let endedAt = 0;
     const witnessed = this.#witnessed(leased, new Set(crew.present.map(({ name }) => name)));
@@ -163,7 +180,13 @@ class Taking {
         const mark = await Mark.of(network.handle, answer, evidence, method);
         this.#mark = mark;
         const saveAll = (): Promise<void> =>
-          everyone(crew.present, (guest) => guest.save(files.get(guest)!, this.#signal));
+          everyone(
+            [
+              ...crew.present.map((guest) => () => guest.save(files.get(guest)!, this.#signal)),
+              () => this.#step('saving'),
+            ],
+            (begin) => begin(),
+          );
         if (!kill) {
           await saveAll();
           release = network.nextRelease(RELEASE_BOUND_MS);
@@ -173,11 +196,17 @@ class Taking {
         this.#signal.throwIfAborted();
         const measured = { phases: { ...this.#watch.phases }, skewMs: crew.skew };
         const image = await this.#watch.timed('commit', () =>
-          writeImage(draft, { definition, mark, guests, measured }),
+          writeImage(draft, { definition, mark, guests, measured }, this.#step),
         );
-        if (this.#signal.aborted) {
-          await removeCheckpoint(image.path); // nobody has been ended yet: all of it can still be undone
+        try {
+          await this.#step('committed');
+          this.#journal.record({ phase: 'killing', checkpoint, resume });
+          await this.#step('kill');
           this.#signal.throwIfAborted();
+        } catch (error) {
+          await removeCheckpoint(image.path); // nobody has been ended yet: all of it can still be undone
+          this.#journal.record({ phase: 'cutting', checkpoint, resume });
+          throw error;
         }
         this.#letGo(); // from here on their end is ours, and no loss; the hold ends with the network
         await crew.kill();
@@ -192,9 +221,10 @@ class Taking {
         signal: this.#signal,
         onPhase: (phase, ms) => {
           if (!kill || phase !== 'save') this.#watch.note(phase, ms); // with kill it has the commit in it
+          if (phase === 'resume') this.#journal.record({ phase: 'writing', checkpoint });
         },
+        beforePhase: this.#step,
         ...(bounds === undefined ? {} : { bounds }),
-        ...(beforePhase === undefined ? {} : { beforePhase }),
       },
     );
     const { mark } = cut.saved;
@@ -207,7 +237,7 @@ class Taking {
     const releaseMs = released === undefined ? null : released.drainedAt - releasedAt;
     const measured = { phases: { ...this.#watch.phases }, pauseMs, skewMs: crew.skew };
     const image = await this.#watch.timed('commit', () =>
-      writeImage(draft, { definition, mark, guests, measured }),
+      writeImage(draft, { definition, mark, guests, measured }, this.#step),
     );
     return this.#report(mark, image, crew, { pauseMs, releaseMs });
   }

@@ -15,6 +15,8 @@ export interface UpOptions {
   readonly signal: AbortSignal;
   /** Told what is being done, for a person. */
   readonly onProgress?: (step: string) => void;
+  /** Where frames are kept that wait in a hold, so that they outlive this process. */
+  readonly holdFile?: string;
 }
 
 /** How one guest of a restart begins. */
@@ -32,8 +34,10 @@ interface LiveNetworkEvents {
 export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   readonly network: Network;
   readonly #guests = new Map<string, Guest>();
-  /** Guests that somebody else has started: how to let go of each. */
+  /** Guests that were found running: how to let go of each. */
   readonly #letGo = new Map<string, () => void>();
+  /** Those of them that are somebody else's: they outlive the network. */
+  readonly #foreign = new Set<string>();
   #busy = false;
   #closed = false;
 
@@ -51,8 +55,8 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   static async up(definition: NetworkDefinition, options: UpOptions): Promise<LiveNetwork> {
     options.onProgress?.(`opening network ${definition.network}`);
     const adopted = await adoptAll(definition, options);
-    const live = new LiveNetwork(await openWith(definition, adopted));
-    for (const [name, { guest, letGo }] of adopted) live.#keep(name, guest, letGo);
+    const live = new LiveNetwork(await openWith(definition, adopted, options.holdFile));
+    for (const { guest, letGo } of adopted.values()) live.admitFound(guest, letGo);
     try {
       await live.startGuests(options, (name) => (adopted.has(name) ? 'ended' : undefined));
       return live;
@@ -89,20 +93,27 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
         const options = { network, name, definition, tapFds, runDirectory, stateFile, signal };
         const { guest, letGo, taps } = await restartAdopted(options);
         for (const { fd } of taps) closeFd(fd); // of the TAPs that are the network's already
-        this.#keep(name, guest, letGo);
+        this.admitFound(guest, letGo);
       } else {
-        this.#keep(name, await startQemu({ name, definition, tapFds, runDirectory, signal, ...restarting }));
+        this.#admit(await startQemu({ name, definition, tapFds, runDirectory, signal, ...restarting }));
       }
       onProgress?.(`guest ${name} ${incoming === undefined ? 'started' : 'loaded'}`);
     });
   }
 
-  #keep(name: string, guest: Guest, letGo?: () => void): void {
-    this.#guests.set(name, guest);
-    if (letGo !== undefined) this.#letGo.set(name, letGo);
+  #admit(guest: Guest): void {
+    this.#guests.set(guest.name, guest);
     void guest.ended.then((reason) => {
-      if (!this.#closed) this.emit('guestEnded', name, reason);
+      if (!this.#closed) this.emit('guestEnded', guest.name, reason);
     });
+  }
+
+  /** Takes in a guest that was found running. @param letGo ends our hold on it, and not the guest */
+  admitFound(guest: Guest, letGo: () => void): void {
+    this.#admit(guest);
+    this.#letGo.set(guest.name, letGo);
+    const definition = this.definition.guests[guest.name];
+    if (definition !== undefined && isAdopted(definition)) this.#foreign.add(guest.name);
   }
 
   /** Runs `work` while no other checkpoint can begin. @throws StillwireError NETWORK_BUSY, NETWORK_HELD */
@@ -125,13 +136,23 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
     return readStatus(this.network, this.#guests);
   }
 
-  /** Kills the guests, lets go of those adopted, and removes the network. Idempotent. */
+  /** Kills our guests, lets go of somebody else's, and removes the network. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const ends = [...this.#guests].map(([name, guest]) => this.#letGo.get(name) ?? (() => guest.kill()));
-    await Promise.allSettled(ends.map((end) => end()));
+    const ends = [...this.#guests].map(([name, guest]) =>
+      this.#foreign.has(name) ? this.#letGo.get(name)?.() : guest.kill(),
+    );
+    await Promise.allSettled(ends);
     await this.network.close();
+  }
+
+  /** Lets go of guests that were adopted and of the network, as if this process had died. */
+  async leave(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const letGo of this.#letGo.values()) letGo();
+    await this.network.leave();
   }
 }
 
@@ -161,6 +182,7 @@ async function adoptAll(
 async function openWith(
   definition: NetworkDefinition,
   adopted: ReadonlyMap<string, AttachedQemu>,
+  holdFile: string | undefined,
 ): Promise<Network> {
   const fds = new Map<PortId, number>();
   for (const [name, { taps }] of adopted) {
@@ -168,7 +190,10 @@ async function openWith(
     for (const [i, { fd }] of taps.entries()) fds.set(nicPort(name, nics[i]!.name), fd);
   }
   try {
-    return await Network.open(definition, { adopted: fds });
+    return await Network.open(definition, {
+      adopted: fds,
+      ...(holdFile === undefined ? {} : { holdFile }),
+    });
   } catch (error) {
     for (const { letGo } of adopted.values()) letGo();
     throw error;

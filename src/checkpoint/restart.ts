@@ -1,7 +1,8 @@
 /**
  * Bringing a checkpoint back: new devices, new guests, the same frames.
  *
- *   verify   every file's hash, before anything is touched; then what the guests need on this machine
+ *   verify   every file's hash, before anything is touched; then what the guests need on this machine. The states stay
+ *            open from before they are hashed until QEMU has them: what was verified is what is loaded
  *   open     the network, held from its first moment, with the saved frames and stations in it
  *   load     every guest, paused; nothing runs until all are loaded
  *   resume   those that ran at the cut
@@ -14,6 +15,7 @@ import type { NetworkDefinition } from '../definition/index.js';
 import { openImage, type Image } from '../image/index.js';
 import { Network, type Hold } from '../network/index.js';
 import { everyone } from './everyone.js';
+import { NO_JOURNAL, NO_STEP, type Journal } from './journal.js';
 import { LiveNetwork } from './live-network.js';
 import { Stopwatch } from './stopwatch.js';
 import { checkSurroundings } from './surroundings.js';
@@ -24,6 +26,8 @@ export interface RestoreOptions {
   /** Another name for the network, to run a copy beside the original. */
   readonly as?: string;
   readonly onPhase?: (phase: string, ms: number) => void;
+  /** Where frames are kept that wait in a hold, so that they outlive this process. */
+  readonly holdFile?: string;
 }
 
 export interface RestartOptions extends RestoreOptions {
@@ -34,6 +38,12 @@ export interface RestartOptions extends RestoreOptions {
   readonly forceDisks?: boolean;
   /** Wall clock at the command's start, milliseconds; default now. */
   readonly startedAtMs?: number;
+  /** Called before each phase; what it throws is a failure of that phase. For the injection of faults. */
+  readonly beforePhase?: (phase: string) => Promise<void>;
+  /** Told what whoever comes after us would need to know, should this process be killed. */
+  readonly journal?: Journal;
+  /** Every guest is loaded, and none runs yet: the time to write down who they are. */
+  readonly onLoaded?: (live: LiveNetwork) => void;
 }
 
 export interface RestartReport {
@@ -60,7 +70,7 @@ export const DEFAULT_RESTORE_LEASE_MS = 5 * 60_000;
 /** Opens the network of an image, held, with its frames and stations in it. */
 async function openHeld(
   image: Image,
-  as: string | undefined,
+  { as, holdFile }: RestoreOptions,
   leaseMs: number,
 ): Promise<{ network: Network; hold: Hold }> {
   const { stations, sentinels, cookies, addresses } = image.manifest;
@@ -69,7 +79,11 @@ async function openHeld(
     network: as ?? image.manifest.definition.network,
   };
   const frames = await image.frames();
-  const { network, hold } = await Network.openHeld(definition, leaseMs);
+  const { network, hold } = await Network.openHeld(
+    definition,
+    leaseMs,
+    holdFile === undefined ? {} : { holdFile },
+  );
   try {
     const fromHex = (nonce: string): Buffer => Buffer.from(nonce, 'hex');
     await hold.restore({
@@ -94,13 +108,33 @@ async function openHeld(
 export async function restart(
   options: RestartOptions,
 ): Promise<{ live: LiveNetwork; report: RestartReport }> {
-  const { startedAtMs = Date.now() } = options;
+  const { startedAtMs = Date.now(), beforePhase = NO_STEP } = options;
   const watch = new Stopwatch(options.onPhase);
-  const image = await watch.timed('verify', () => openImage(options.directory));
+  const timed: Timed = async (phase, work) => {
+    await beforePhase(phase);
+    return watch.timed(phase, work);
+  };
+  const image = await timed('verify', () => openImage(options.directory, { pin: true }));
+  try {
+    return await bringBack(image, { ...options, startedAtMs }, { watch, timed });
+  } finally {
+    image.close();
+  }
+}
+
+type Timed = <T>(phase: string, work: () => Promise<T>) => Promise<T>;
+
+async function bringBack(
+  image: Image,
+  options: RestartOptions & { readonly startedAtMs: number },
+  { watch, timed }: { readonly watch: Stopwatch; readonly timed: Timed },
+): Promise<{ live: LiveNetwork; report: RestartReport }> {
+  const { startedAtMs, journal = NO_JOURNAL } = options;
   const { manifest } = image;
   refuseDisks(image, options.forceDisks ?? false);
-  await watch.timed('check', () => checkSurroundings(manifest));
-  const { network, hold } = await watch.timed('open', () => openHeld(image, options.as, RESTART_LEASE_MS));
+  await timed('check', () => checkSurroundings(manifest));
+  journal.record({ phase: 'loading', image: options.directory });
+  const { network, hold } = await timed('open', () => openHeld(image, options, RESTART_LEASE_MS));
   const live = new LiveNetwork(network);
   // With the hold the saved frames are lost: they went to guests that do not run.
   const signal = AbortSignal.any([options.signal, hold.signal]);
@@ -109,22 +143,26 @@ export async function restart(
       typeof options.runDirectory === 'string'
         ? options.runDirectory
         : options.runDirectory(live.definition.network);
-    await watch.timed('load', () =>
+    await timed('load', () =>
       live.startGuests({ runDirectory, signal }, (guest) => {
         const record = manifest.guests[guest];
         if (record?.state === undefined) return 'ended';
         const machine = record.identity === undefined ? {} : { machine: record.identity.machine };
-        return { stateFile: image.path(record.state), ...machine };
+        return { stateFile: image.pinned(record.state), ...machine };
       }),
     );
     signal.throwIfAborted();
     const running = [...live.guests.values()].filter(
       ({ name }) => manifest.guests[name]?.runState === 'running',
     );
-    await watch.timed('resume', () => everyone(running, (guest) => guest.resume()));
+    options.onLoaded?.(live);
+    const resume = running.map(({ name }) => name);
+    journal.record({ phase: 'resuming', image: options.directory, resume });
+    await timed('resume', () => everyone(running, (guest) => guest.resume()));
     signal.throwIfAborted();
     const restartMs = Date.now() - startedAtMs;
-    await watch.timed('release', () => hold.release());
+    await timed('release', () => hold.release());
+    journal.clear();
     const guests = Object.entries(manifest.guests).map(([name, { runState }]) => ({ name, state: runState }));
     const { name, inFlightFrames } = manifest;
     const path = options.directory;
@@ -162,7 +200,7 @@ export async function restore(
   const watch = new Stopwatch(options.onPhase);
   const image = await watch.timed('verify', () => openImage(options.directory));
   const leaseMs = options.leaseMs ?? DEFAULT_RESTORE_LEASE_MS;
-  const { network, hold } = await watch.timed('open', () => openHeld(image, options.as, leaseMs));
+  const { network, hold } = await watch.timed('open', () => openHeld(image, options, leaseMs));
   const { name, inFlightFrames } = image.manifest;
   const report = {
     name,

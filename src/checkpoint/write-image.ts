@@ -14,6 +14,7 @@ import {
   type ManifestBody,
 } from '../image/index.js';
 import type { Mark } from '../network/index.js';
+import { NO_STEP, type Step } from './journal.js';
 
 const inHex = (nonce: Uint8Array): string => Buffer.from(nonce).toString('hex');
 
@@ -31,13 +32,16 @@ export interface ImageParts {
 export async function writeImage(
   draft: ImageDraft,
   { definition, mark, guests, measured }: ImageParts,
+  before: Step = NO_STEP,
 ): Promise<CommittedImage> {
+  await before('frames');
   const checkpointId = randomUUID();
   const ports = [...definedPorts(definition).keys()];
   const frames = await mark.frames();
   await writeInflight(draft.path(INFLIGHT_FILE), { checkpointId, ports, frames });
+  await before('commit');
   const hasGuests = Object.values(guests).some(({ state }) => state !== undefined);
-  return draft.commit({
+  const body: ManifestBody = {
     format: FORMAT,
     formatVersion: FORMAT_VERSION,
     requires: hasGuests ? ['inflight-pcapng', 'qemu-migration-stream'] : ['inflight-pcapng'],
@@ -57,5 +61,6 @@ export async function writeImage(
     cookies: mark.cookies.map(inHex),
     addresses: mark.addresses,
     ...measured,
-  });
+  };
+  return draft.commit(body, () => before('rename'));
 }

@@ -23,7 +23,7 @@ export const down = defineCommand({
   group: 'network',
   summary: 'end a network: guests, TAPs, daemon',
   description: `Ends the guests, delivers nothing more, and removes devices, namespace and sockets. After a daemon has died it
-removes what was left. Stored checkpoints stay.`,
+ends its guests and removes what was left, a half image too. Stored checkpoints stay.`,
   undoes: true,
   async run(session) {
     const ended = await end(session);

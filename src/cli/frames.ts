@@ -1,11 +1,12 @@
 /** `frames`: what was in flight at a checkpoint, a line each. */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StillwireError } from '../errors/index.js';
 import { describeFrame } from '../frame/describe.js';
 import type { InflightFrame } from '../frame/types.js';
 import { decodeInflight, INFLIGHT_FILE, readManifest, type Manifest } from '../image/index.js';
+import { MAX_INFLIGHT_BYTES } from '../image/inflight.js';
+import { readBounded } from '../image/read.js';
 import { encodeClassic } from '../pcap/index.js';
 import { defineCommand } from './command.js';
 import { counted } from './format.js';
@@ -18,14 +19,16 @@ const LINES_PER_WRITE = 512;
 
 /** The frames alone: the states of the guests, which may be large, are not read. */
 async function readFrames(directory: string, { files }: Manifest): Promise<readonly InflightFrame[]> {
-  const bytes = await readFile(join(directory, INFLIGHT_FILE)).catch((error: unknown) => {
-    throw new StillwireError(
-      'IMAGE_INVALID',
-      `${directory}: ${(error as Error).message}`,
-      { path: directory },
-      error,
-    );
-  });
+  const bytes = await readBounded(join(directory, INFLIGHT_FILE), MAX_INFLIGHT_BYTES).catch(
+    (error: unknown) => {
+      throw new StillwireError(
+        'IMAGE_INVALID',
+        `${directory}: ${(error as Error).message}`,
+        { path: directory },
+        error,
+      );
+    },
+  );
   const expected = files.find(({ path }) => path === INFLIGHT_FILE)?.sha256;
   if (createHash('sha256').update(bytes).digest('hex') !== expected) {
     throw new StillwireError('IMAGE_INVALID', `${directory}: ${INFLIGHT_FILE} has changed (sha256 differs)`, {

@@ -1,5 +1,7 @@
 /** `status`: what runs, and what has passed. */
 import type { NetworkStatus } from '../checkpoint/index.js';
+import type { StaleStatus } from '../daemon/index.js';
+import { EXIT } from '../errors/index.js';
 import { defineCommand } from './command.js';
 import { bytes, table } from './format.js';
 
@@ -29,31 +31,49 @@ export function describeStatus({ network, namespace, engine, held, guests, ports
   ].join('\n');
 }
 
+export function describeStale({ network, during, guests, advice }: StaleStatus): string {
+  const rows = guests.map(({ name, state, pid, toResume }) => [
+    name,
+    toResume ? `${state}, to be resumed` : state,
+    pid,
+  ]);
+  return [
+    `network ${network}: its daemon died${during === undefined ? '' : ` during ${during}`}`,
+    ...(guests.length > 0 ? [table(['GUEST', 'STATE', 'PID'], rows, '  ')] : []),
+    `  ${advice}`,
+  ].join('\n');
+}
+
 export const status = defineCommand({
   usage: 'status',
   group: 'network',
   summary: 'guests, ports, traffic and held frames of what runs',
   description: `Every running network, or the one that -n names. IN is what came from a guest, OUT what was given to it, in
-frames; DISCARDED went no further by rule, DROPPED is lost, HELD waits to be delivered.`,
+frames; DISCARDED went no further by rule, DROPPED is lost, HELD waits to be delivered.
+
+Of a network whose daemon died: which guests live, which stand still, what it was in the middle of, and what to do. When
+-n names such a network the exit code is 3, else 0.`,
   async run(session) {
-    const { DaemonClient, runningNetworks } = await session.daemonRoom();
+    const { DaemonClient, runningNetworks, staleStatus } = await session.daemonRoom();
     const { network: wanted } = session.flags;
-    const found = wanted === undefined ? await runningNetworks() : [{ network: wanted, state: 'running' }];
+    const all = await runningNetworks();
+    const isDead = all.some(({ network, state }) => network === wanted && state === 'stale');
+    const named = [{ network: wanted ?? '', state: isDead ? 'stale' : 'running' }];
+    const found = wanted === undefined ? all : named;
     const stale = found.filter(({ state }) => state === 'stale').map(({ network }) => network);
-    const networks = await Promise.all(
-      found
-        .filter(({ state }) => state === 'running')
-        .map(async ({ network }) => (await DaemonClient.connect({ network })).status(session.signal)),
-    );
-    const leftovers = stale.map(
-      (network) =>
-        `network ${network}: its daemon died; \`stillwire down -n ${network}\` removes what is left`,
-    );
-    await session.document({ networks, stale }, () =>
+    const [networks, remains] = await Promise.all([
+      Promise.all(
+        found
+          .filter(({ state }) => state === 'running')
+          .map(async ({ network }) => (await DaemonClient.connect({ network })).status(session.signal)),
+      ),
+      Promise.all(stale.map((network) => staleStatus(network))),
+    ]);
+    await session.document({ networks, stale, remains }, () =>
       found.length === 0
         ? 'no network is running'
-        : [...networks.map(describeStatus), ...leftovers].join('\n\n'),
+        : [...networks.map(describeStatus), ...remains.map(describeStale)].join('\n\n'),
     );
-    return undefined;
+    return isDead ? EXIT.unreachable : undefined;
   },
 });

@@ -2,7 +2,9 @@
 import { readNetworkFile } from '../definition/index.js';
 import { StillwireError } from '../errors/index.js';
 import { isName } from '../image/index.js';
-import { runningNetworks, type RunningNetwork } from './stale.js';
+import { readRemains } from './remains.js';
+import { pathsOf } from './run-directory.js';
+import { runningNetworks, staleError, type RunningNetwork } from './stale.js';
 
 export interface Choice {
   /** As -n gives it. */
@@ -41,8 +43,7 @@ function living(network: string, found: readonly RunningNetwork[]): string {
   if (state === undefined) {
     throw new StillwireError('NETWORK_NOT_FOUND', `no network ${network} is running`, { network });
   }
-  const words = `the daemon of ${network} died and left things behind; \`stillwire down -n ${network}\` removes them`;
-  throw new StillwireError('DAEMON_UNREACHABLE', words, { network, stale: true });
+  throw staleError(readRemains(network, pathsOf(network)), 'DAEMON_UNREACHABLE');
 }
 
 /** The network a file names; a file that is missing or wrong names none. */

@@ -18,6 +18,7 @@ import {
   releaseReportSchema,
   statusSchema,
   type CheckpointBody,
+  type Health,
   type HoldBody,
   type HoldGrant,
   type PhaseEvent,
@@ -52,8 +53,12 @@ export class DaemonClient {
    */
   static async connect(choice: Choice = {}): Promise<DaemonClient> {
     const client = new DaemonClient(await chooseNetwork(choice));
-    await ask(client.#paths.socket, { method: 'GET', path: '/healthz', signal: within() }, healthSchema);
+    await client.health();
     return client;
+  }
+
+  health(): Promise<Health> {
+    return this.#ask({ method: 'GET', path: '/healthz', signal: within() }, healthSchema);
   }
 
   status(signal?: AbortSignal): Promise<NetworkStatus> {

@@ -60,6 +60,7 @@ export class Control {
   readonly #operations = new Operations();
   readonly #holds = new Map<string, HeldNetwork>();
   #holding = false;
+  #marking = false;
 
   constructor(parts: ControlParts) {
     this.#parts = parts;
@@ -162,20 +163,37 @@ export class Control {
     this.#held(token).renew(leaseMs);
   }
 
-  /** @throws StillwireError HOLD_UNKNOWN, HOLD_EXPIRED, NAME_INVALID, CHECKPOINT_EXISTS, NOT_QUIET, COMMIT_FAILED */
+  /**
+   * @throws StillwireError HOLD_UNKNOWN, HOLD_EXPIRED, NETWORK_BUSY, NAME_INVALID, CHECKPOINT_EXISTS, NOT_QUIET,
+   *   COMMIT_FAILED
+   */
   async mark(token: string, name: string): Promise<ImageReport> {
     const hold = this.#held(token);
-    const mark = await hold.mark();
-    const place = { name, directory: this.#parts.checkpoints };
-    const image = await this.#parts.saveMark(mark, place).catch((error: unknown) => {
-      hold.forgetImage();
-      throw error;
-    });
+    const image = await this.#markOnce(hold, name);
     if (hold.state === 'held') return image;
     // Machines may have run on before the image was whole: nobody must find it.
     await removeCheckpoint(image.path);
     hold.signal.throwIfAborted();
     throw new StillwireError('HOLD_EXPIRED', 'the hold was released while its mark was being written');
+  }
+
+  /** One at a time: each pins the frames in flight until it is written. */
+  async #markOnce(hold: HeldNetwork, name: string): Promise<ImageReport> {
+    if (this.#marking) {
+      const { network } = this.live.definition;
+      throw new StillwireError('NETWORK_BUSY', `another mark of ${network} is being written`, { network });
+    }
+    this.#marking = true;
+    try {
+      const mark = await hold.mark();
+      const place = { name, directory: this.#parts.checkpoints };
+      return await this.#parts.saveMark(mark, place).catch((error: unknown) => {
+        hold.forgetImage();
+        throw error;
+      });
+    } finally {
+      this.#marking = false;
+    }
   }
 
   /**

@@ -1,8 +1,9 @@
 /**
  * The life of a daemon, whether detached or in the foreground.
  *
- *   claim    lock and directory of the network     taken → NETWORK_EXISTS, left by a dead one → NETWORK_STALE
- *   bring    up, restart or restore                failure or signal → nothing is left
+ *   claim    lock and directory of the network     taken → NETWORK_EXISTS; left by a dead one → what it left is taken up
+ *                                                  again by `up` if it can be, else NETWORK_STALE
+ *   bring    up, restart or restore                failure or signal → nothing is left, or what the dead one left
  *   serve    socket answers, ready is told         guests may end by themselves; the network stays
  *   end      a signal, `down`, a checkpoint with kill, or the switch thread died
  *            socket closes; a running checkpoint is aborted and undone; held frames are released
@@ -12,12 +13,15 @@
  */
 import { keepInheritedFds } from '../sys/index.js';
 import { saveMark, takeCheckpoint, type LiveNetwork } from '../checkpoint/index.js';
+import type { NetworkDefinition } from '../definition/index.js';
 import type { StillwireError } from '../errors/index.js';
 import { readManifest } from '../image/index.js';
 import { bring } from './bring.js';
 import { Claim } from './claim.js';
 import { Control } from './control.js';
 import { Ending } from './ending.js';
+import { Faults, parseFaults, type FaultAction } from './faults.js';
+import { FileJournal } from './journal.js';
 import { checkpointsOf, type Job, type ReadyReport, type StartEvent } from './job.js';
 import { openLog, type Logger } from './log.js';
 import { Notifier } from './notify.js';
@@ -37,20 +41,21 @@ export interface DaemonHooks<J extends Job = Job> {
  */
 export async function runDaemon<J extends Job>(job: J, hooks: DaemonHooks<J> = {}): Promise<void> {
   keepInheritedFds();
+  const faults = parseFaults(process.env['STILLWIRE_FAIL_AT'] ?? '');
   const ending = new Ending(hooks.signal);
   try {
-    const network = await networkOf(job);
-    const claim = await Claim.take(network);
-    await new Daemon(job, hooks, claim, ending).run();
+    const claim = await Claim.take(job, await definitionOf(job));
+    await new Daemon(job, hooks, claim, ending, faults).run();
   } finally {
     ending.dispose();
   }
 }
 
-/** The name the network will have. */
-async function networkOf(job: Job): Promise<string> {
-  if (job.kind === 'up') return job.definition.network;
-  return job.as ?? (await readManifest(job.directory)).definition.network;
+/** What the network will be. */
+async function definitionOf(job: Job): Promise<NetworkDefinition> {
+  if (job.kind === 'up') return job.definition;
+  const { definition } = await readManifest(job.directory);
+  return { ...definition, network: job.as ?? definition.network };
 }
 
 class Daemon<J extends Job> {
@@ -59,14 +64,23 @@ class Daemon<J extends Job> {
   readonly #claim: Claim;
   readonly #ending: Ending;
   readonly #log: Logger;
+  readonly #faults: Faults;
   readonly #notifier = new Notifier();
 
-  constructor(job: J, hooks: DaemonHooks<J>, claim: Claim, ending: Ending) {
+  constructor(
+    job: J,
+    hooks: DaemonHooks<J>,
+    claim: Claim,
+    ending: Ending,
+    faults: ReadonlyMap<string, FaultAction>,
+  ) {
     this.#job = job;
     this.#hooks = hooks;
     this.#claim = claim;
     this.#ending = ending;
     this.#log = openLog(claim.paths.log);
+    const onStrike = (fault: string, action: FaultAction): void => this.#log.warn({ fault, action }, 'fault');
+    this.#faults = new Faults(faults, { directory: claim.paths.directory, onStrike });
   }
 
   async run(): Promise<void> {
@@ -82,10 +96,18 @@ class Daemon<J extends Job> {
   }
 
   async #live(): Promise<void> {
-    const onEvent = this.#hooks.onEvent ?? (() => undefined);
-    const { live, hold, report } = await bring(this.#job, this.#claim, this.#ending.signal, onEvent);
+    const { live, hold, report } = await bring(this.#job, {
+      claim: this.#claim,
+      faults: this.#faults,
+      signal: this.#ending.signal,
+      onEvent: this.#hooks.onEvent ?? (() => undefined),
+      onLoaded: (loaded) => this.#claim.record(loaded.guests.values(), loaded.network),
+    });
     try {
-      this.#claim.record(live.guests.values());
+      live.network.outlive(); // now that it has been written down
+      live.network.on('unsafe', (reason) =>
+        this.#log.warn({ reason }, 'a hold would not survive this daemon'),
+      );
       live.on('guestEnded', (guest, reason) => this.#log.warn({ guest, reason }, 'guest ended'));
       live.on('failed', (error) => this.#ending.fail(error));
       const control = this.#controlOf(live);
@@ -93,7 +115,8 @@ class Daemon<J extends Job> {
       // What bring() answers is the report of this very job.
       await this.#serve(live, control, report as ReadyReport<J>);
     } finally {
-      await live.close();
+      // A network that was found is kept until it answers again.
+      await (this.#claim.keeps ? live.leave() : live.close());
     }
     if (this.#ending.fault !== undefined) throw this.#ending.fault;
   }
@@ -102,7 +125,12 @@ class Daemon<J extends Job> {
     return new Control({
       live,
       checkpoints: checkpointsOf(this.#job, live.definition.network),
-      takeCheckpoint: (options) => takeCheckpoint(live, options),
+      takeCheckpoint: (options) =>
+        takeCheckpoint(live, {
+          ...options,
+          journal: new FileJournal(this.#claim.paths.journal, live.definition.network),
+          beforePhase: this.#faults.of('checkpoint'),
+        }),
       saveMark: (mark, place) => saveMark(live.definition, mark, place),
       onDown: (why) => this.#ending.interrupt(`because ${why}`),
     });
@@ -117,6 +145,7 @@ class Daemon<J extends Job> {
         isHeld: () => control.isHeld,
       });
       this.#log.info({ socket: this.#claim.paths.socket }, 'ready');
+      this.#claim.settle();
       this.#hooks.onReady?.(report);
       await this.#ending.come();
       this.#log.info({ why: this.#ending.reason.message }, 'ending');

@@ -11,9 +11,14 @@ export async function readBody(request: IncomingMessage, { body }: JsonRoute): P
   if (body === undefined) return undefined;
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length <= MAX_BODY_BYTES) chunks.push(chunk);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length <= MAX_BODY_BYTES) chunks.push(chunk);
+    }
+  } catch (error) {
+    // No fault of ours, and nobody reads the answer: a client must not be able to fill the log with it.
+    throw new StillwireError('INTERRUPTED', 'the client went away in the middle of the body', {}, error);
   }
   // Read to its end all the same: who stops reading cannot answer. Node's request timeout bounds it.
   if (length > MAX_BODY_BYTES) {

@@ -6,12 +6,16 @@ export type {
   HeldRestoreReport,
   Job,
   ReadyReport,
+  Reattached,
   RestartJob,
   RestoreJob,
   StartEvent,
   UpJob,
+  UpReport,
 } from './job.js';
 export { launchDaemon, type LaunchOptions } from './launch.js';
 export { runDirectory, secureRunDirectory } from './run-directory.js';
+export { storedDefinition } from './stored.js';
+export { staleStatus, type StaleGuest, type StaleStatus } from './stale-status.js';
 export { removeStale, runningNetworks, type RunningNetwork } from './stale.js';
 export type { CheckpointBody, HoldBody, HoldGrant, PhaseEvent, ReleaseReport } from './wire.js';

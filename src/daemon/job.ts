@@ -1,6 +1,6 @@
 /** What a daemon is started for, and what it tells while it starts. */
 import { z } from 'zod';
-import type { NetworkStatus, RestartReport, RestoreReport } from '../checkpoint/index.js';
+import type { NetworkStatus, ReattachReport, RestartReport, RestoreReport } from '../checkpoint/index.js';
 import type { NetworkDefinition } from '../definition/index.js';
 import { definitionSchema } from '../image/manifest-schema.js';
 import { checkpointsDirectory, stateDirectory } from '../image/index.js';
@@ -43,9 +43,19 @@ export type Job = UpJob | RestartJob | RestoreJob;
 /** A restored network is held; the token renews and releases the hold. */
 export type HeldRestoreReport = RestoreReport & { readonly token: string; readonly leaseMs: number };
 
+/** What became of a network whose daemon was killed, when `up` has taken it up again. */
+export interface Reattached extends ReattachReport {
+  /** Paths of the half images that were removed. */
+  readonly removed: readonly string[];
+  /** The checkpoint that was under way, when it is whole. */
+  readonly checkpoint?: string;
+}
+
+export type UpReport = NetworkStatus & { readonly reattached?: Reattached };
+
 /** What a daemon reports when it is ready, by its job. */
 export interface ReadyReports {
-  readonly up: NetworkStatus;
+  readonly up: UpReport;
   readonly restart: RestartReport;
   readonly restore: HeldRestoreReport;
 }

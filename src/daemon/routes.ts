@@ -45,12 +45,16 @@ export const routeTable = (): readonly Route[] => [
     summary: 'Whether the daemon answers.',
     status: 200,
     answer: healthSchema,
-    handle: ({ control }) => ({
-      status: 'ok' as const,
-      network: control.live.definition.network,
-      version: VERSION,
-      pid: process.pid,
-    }),
+    handle: ({ control }) => {
+      const { rss: rssBytes, heapUsed: heapUsedBytes } = process.memoryUsage();
+      return {
+        status: 'ok' as const,
+        network: control.live.definition.network,
+        version: VERSION,
+        pid: process.pid,
+        memory: { rssBytes, heapUsedBytes },
+      };
+    },
   }),
   json({
     method: 'GET',

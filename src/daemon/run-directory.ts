@@ -3,12 +3,14 @@
  *
  *   NETWORK.sock    the daemon's API, 0660
  *   NETWORK.lock    locked for the daemon's whole life: the truth about who lives (lock.ts)
- *   NETWORK/        0700: guests' sockets and logs, daemon.log, state.json (state-file.ts)
+ *   NETWORK/        0700: guests' sockets and logs, daemon.log, and what the next daemon needs should this one be killed:
+ *                   state.json, definition.json, journal.json, held (the files of those names; the hold file)
  */
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import { StillwireError } from '../errors/index.js';
 import { isName } from '../image/index.js';
+import { exchangeableBy } from '../sys/index.js';
 
 /** sun_path of unix(7), less the final zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
@@ -33,6 +35,10 @@ export interface NetworkPaths {
   readonly directory: string;
   readonly log: string;
   readonly state: string;
+  readonly definition: string;
+  readonly journal: string;
+  /** What waits in a hold (switch/hold-store.ts). */
+  readonly held: string;
 }
 
 /** @throws StillwireError NAME_INVALID; PATH_TOO_LONG when the socket's path would be */
@@ -53,12 +59,15 @@ export function pathsOf(network: string, run = runDirectory()): NetworkPaths {
     directory,
     log: join(directory, 'daemon.log'),
     state: join(directory, 'state.json'),
+    definition: join(directory, 'definition.json'),
+    journal: join(directory, 'journal.json'),
+    held: join(directory, 'held'),
   };
 }
 
 /**
  * Makes the run directory (0755) when it is missing, and judges it: who may write in it could put a socket of his own
- * where clients look for the daemon's.
+ * where clients look for the daemon's, and so could who may exchange it.
  * @throws StillwireError DIRECTORY_UNSAFE; NO_PRIVILEGE or SYSCALL when it cannot be made
  */
 export async function secureRunDirectory(path = runDirectory()): Promise<void> {
@@ -74,12 +83,15 @@ export async function secureRunDirectory(path = runDirectory()): Promise<void> {
       error,
     );
   }
-  const { uid, mode } = await stat(path);
+  const real = await realpath(path);
+  const { uid, mode } = await stat(real);
   const unsafe = (why: string): never => {
     throw new StillwireError('DIRECTORY_UNSAFE', `${path} ${why}`, { path });
   };
   if (uid !== 0 && uid !== process.getuid?.()) unsafe(`is owned by uid ${uid}`);
   if ((mode & WORLD_WRITABLE) !== 0) unsafe('is writable by everyone');
+  const exchangeable = exchangeableBy(real);
+  if (exchangeable !== undefined) unsafe(exchangeable);
 }
 
 /** Names of networks that have a lock or a directory here, living or not. */

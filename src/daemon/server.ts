@@ -2,11 +2,10 @@
  * The daemon's HTTP server on its unix socket.
  *
  * Goal: small requests from local, trusted clients, and two kinds of streams; a client that stalls or vanishes harms
- * nobody. Bounds: 16 KiB of headers within 5 s, 1 MiB of body within 10 s, 64 connections, 60 s of silence (streams
- * excepted), 32 KiB of unread stream before the source is made to wait.
+ * nobody. Bounds: 16 KiB of headers within 5 s, 1 MiB of body within 10 s, 64 connections, of which 32 may be streams,
+ * 60 s of silence (streams excepted), 32 KiB of unread stream before the source is made to wait.
  * End: no new connections; capture streams end, operation streams run out, whoever is left after a moment is cut off.
  */
-import { chmodSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { ERRORS, StillwireError, type ExitName } from '../errors/index.js';
@@ -17,6 +16,10 @@ import type { Asked, Route } from './route.js';
 import { routeTable } from './routes.js';
 
 const CLOSE_GRACE_MS = 1_000;
+/** Streams last as long as their clients like: some connections are kept for questions. */
+const MAX_STREAMS = 32;
+/** Leaves owner and group to read and write. */
+const SOCKET_UMASK = 0o117;
 
 const STATUS: Readonly<Record<ExitName, number>> = {
   ok: 200,
@@ -40,6 +43,7 @@ export class ApiServer {
   readonly #routes = routeTable();
   readonly #server: Server;
   readonly #closing = new AbortController();
+  #streams = 0;
   #closed: Promise<unknown> | undefined;
   readonly #onError: (error: StillwireError) => void;
 
@@ -67,9 +71,14 @@ export class ApiServer {
     onError: (error: StillwireError) => void = () => undefined,
   ): Promise<ApiServer> {
     const api = new ApiServer(control, onError);
-    api.#server.listen(path);
-    await once(api.#server, 'listening');
-    chmodSync(path, 0o660);
+    const listening = once(api.#server, 'listening');
+    const umask = process.umask(SOCKET_UMASK); // the socket is made within listen(): it is never open to others
+    try {
+      api.#server.listen(path);
+    } finally {
+      process.umask(umask);
+    }
+    await listening;
     return api;
   }
 
@@ -99,7 +108,8 @@ export class ApiServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname } = new URL(request.url ?? '/', 'http://stillwire');
+    // No URL is made of it: one that cannot be parsed would be a fault of ours, and no route has anything but a path.
+    const [pathname = '/'] = (request.url ?? '/').split(/[?#]/, 1);
     if (request.method === 'GET' && pathname === '/v1/openapi.json') {
       sendJson(response, 200, openApiDocument(this.#routes));
       return;
@@ -120,7 +130,15 @@ export class ApiServer {
       gone: AbortSignal.any([client.signal, this.#closing.signal]),
     };
     if ('stream' in route) {
-      await sendStream(response, route.status, route.contentType, route.stream(asked), client.signal);
+      if (this.#streams >= MAX_STREAMS) {
+        throw new StillwireError('NETWORK_BUSY', `${MAX_STREAMS} streams are open already`);
+      }
+      this.#streams++;
+      try {
+        await sendStream(response, route.status, route.contentType, route.stream(asked), client.signal);
+      } finally {
+        this.#streams--;
+      }
       return;
     }
     const body = await readBody(request, route);

@@ -1,6 +1,11 @@
-/** state.json: what a daemon would leave behind if it died now, so that `down` can remove exactly that. */
+/**
+ * state.json: what a daemon would leave behind if it died now, so that `down` can remove exactly that, and the next
+ * `up` take exactly that up again.
+ */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
+import type { AdoptedTap } from '../network/index.js';
+import { startTimeOf } from '../sys/index.js';
 
 const processRecord = z.object({
   pid: z.int().min(1),
@@ -16,6 +21,12 @@ const schema = z.object({
   /** ISO 8601. */
   since: z.string(),
   guests: z.array(processRecord.extend({ name: z.string() })),
+  /** The netdev of every port. Absent until the network is whole: before that there is nothing to be taken up. */
+  devices: z.record(z.string(), z.string()).exactOptional(),
+  /** TAPs of adopted guests, as they are to be given back. */
+  borrowed: z
+    .array(z.object({ device: z.string(), mtu: z.number(), queueLength: z.number(), up: z.boolean() }))
+    .exactOptional(),
 });
 
 export type ProcessRecord = z.infer<typeof processRecord>;
@@ -25,15 +36,8 @@ export const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_i
 
 /** The process as it can be found again; undefined when it has ended. */
 export function recordOf(pid: number): ProcessRecord | undefined {
-  try {
-    const line = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The program's name, in parentheses, may contain anything; fields are counted from behind it.
-    const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
-    const startTime = fields[22 - 3];
-    return startTime === undefined || fields[0] === 'Z' ? undefined : { pid, startTime };
-  } catch {
-    return undefined;
-  }
+  const startTime = startTimeOf(pid);
+  return startTime === undefined ? undefined : { pid, startTime };
 }
 
 /** Whether the very process of the record runs. */
@@ -44,10 +48,12 @@ interface Facts {
   readonly namespace: string;
   readonly since: Date;
   readonly guests: Iterable<{ readonly name: string; readonly pid: number | undefined }>;
+  readonly devices?: Readonly<Record<string, string>>;
+  readonly borrowed?: readonly AdoptedTap[];
 }
 
 /** Writes the state of a network that this process runs. A reader sees the old one or the new one. */
-export function writeState(path: string, { namespace, since, guests }: Facts): void {
+export function writeState(path: string, { namespace, since, guests, devices, borrowed }: Facts): void {
   const running = [...guests].flatMap(({ name, pid }) => {
     const record = pid === undefined ? undefined : recordOf(pid);
     return record === undefined ? [] : [{ name, ...record }];
@@ -58,6 +64,8 @@ export function writeState(path: string, { namespace, since, guests }: Facts): v
     namespace,
     since: since.toISOString(),
     guests: running,
+    ...(devices === undefined ? {} : { devices }),
+    ...(borrowed === undefined ? {} : { borrowed: [...borrowed] }),
   };
   writeFileSync(`${path}.new`, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
   renameSync(`${path}.new`, path);

@@ -27,7 +27,10 @@ export const healthSchema = z.object({
   network: z.string(),
   version: z.string(),
   pid: count,
+  /** Of the whole process, and of the main thread's JavaScript heap. */
+  memory: z.object({ rssBytes: count, heapUsedBytes: count }).exactOptional(),
 });
+export type Health = z.infer<typeof healthSchema>;
 
 export const statusSchema = z.object({
   network: z.string(),

@@ -4,6 +4,9 @@
  */
 import type { PortId } from '../frame/types.js';
 
+/** Ports a network has at most: NICs and others together. */
+export const MAX_NETWORK_PORTS = 1024;
+
 export interface SegmentDefinition {
   /** 01-80-C2-00-00-0x (LLDP, LACP, STP): passed on like any multicast (labs want it), or dropped as 802.1D says. */
   readonly reservedMulticast: 'forward' | 'drop';

@@ -5,7 +5,7 @@
  */
 import { basename, dirname, parse, resolve } from 'node:path';
 import type { z } from 'zod';
-import { nicPort } from './definition.js';
+import { MAX_NETWORK_PORTS, nicPort } from './definition.js';
 import type {
   AdoptedDefinition,
   GuestDefinition,
@@ -57,6 +57,10 @@ export function resolveNetwork(
     return [name, adopted ? readAdopted(scope, name) : readGuest(scope, name, defaults)] as const;
   });
   const ports = reader.names(['ports'], 'port').map((name) => [name, readPort(scope, name)] as const);
+  const count = ports.length + guests.reduce((sum, [, guest]) => sum + (guest?.nics.length ?? 0), 0);
+  if (count > MAX_NETWORK_PORTS) {
+    scope.fault([], `a network has at most ${MAX_NETWORK_PORTS} ports, this one ${count}`);
+  }
   const definition = { network, segments: whole(segments), guests: whole(guests), ports: whole(ports) };
   if (!faults.empty) return undefined;
   const checkpoints = top.checkpoints === undefined ? undefined : scope.absolute(top.checkpoints);

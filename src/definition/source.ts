@@ -4,8 +4,8 @@ import type { Alias, LineCounter, Node, Pair } from 'yaml';
 import type { FaultList, Position } from './faults.js';
 import { countLines, findDuplicateKeys, keyOf, place, resolveAliases, tooDeep } from './soundness.js';
 
-/** Largest network file, bytes. */
-export const MAX_FILE_BYTES = 1 << 20;
+/** Largest network file, bytes: twice what the most ports need, and the worst text of this size is told within seconds. */
+export const MAX_FILE_BYTES = 1 << 18;
 
 /** Keys and indexes from the root. */
 export type Path = readonly (string | number)[];

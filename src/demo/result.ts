@@ -5,7 +5,21 @@ import { GuestConsole, type Patience } from './guest-console.js';
 
 const count = z.int().min(0);
 const known = count.nullable();
-const flow = { peer: z.string(), family: z.literal([4, 6]) };
+/** The lane is `main` when none is told. */
+const flow = { peer: z.string(), family: z.literal([4, 6]), lane: z.string().exactOptional() };
+
+/** Short connections of one end: those the guest made, or those it served. */
+const shorts = z.object({
+  opened: count,
+  completed: count,
+  refused: count,
+  timedOut: count,
+  broken: count,
+  damaged: count,
+  synRetransmits: count,
+  realRetransmits: count,
+});
+const counters = z.record(z.string(), z.int());
 
 const schema = z.object({
   guest: z.string(),
@@ -24,11 +38,26 @@ const schema = z.object({
   ),
   tcp: z.array(z.object({ ...flow, bytes: count, sent: known, intact: z.boolean().nullable() })),
   /** What went out to each peer. */
-  out: z.array(z.object({ ...flow, datagrams: count, bytes: count, largestGapMs: z.number() })),
+  out: z.array(
+    z.object({
+      ...flow,
+      datagrams: count,
+      bytes: count,
+      largestGapMs: z.number(),
+      /** TCP segments of the stream sent again, and of those the receiver had already. */
+      retransmitted: count.exactOptional(),
+      unneeded: count.exactOptional(),
+    }),
+  ),
+  short: z.array(z.object({ ...flow, made: shorts, served: shorts.extend({ told: known }) })).exactOptional(),
+  /** Times that the guest forgot its neighbours, and how many. */
+  churn: z.object({ flushes: count, forgotten: count }).exactOptional(),
   /** Longest time between two datagrams of any of its flows, by the guest's own monotonic clock. */
   largestGapMs: z.number(),
   realRetransmits: z.int(),
-  tcpCounters: z.object({ TCPFastRetrans: count }),
+  tcpCounters: z.object({ TCPFastRetrans: count }).catchall(z.int()),
+  udpCounters: counters.exactOptional(),
+  ipCounters: counters.exactOptional(),
 });
 
 export type GuestResult = z.infer<typeof schema>;

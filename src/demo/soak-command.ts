@@ -1,20 +1,31 @@
-/** `npm run soak`: the command around the soak. Progress goes to stderr, the account to stdout. */
+/**
+ * `npm run soak`: the command around the soak. Progress goes to stderr, the account to stdout; bench/README.md tells
+ * options and figures.
+ */
 import { mkdtemp, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { StillwireError } from '../errors/index.js';
 import { runProgram } from '../network/index.js';
-import { runSoak, type SoakAccount, type SoakOptions } from './soak.js';
-import { isFaultless } from './tally.js';
+import { QUIESCE_METHODS } from '../quiesce/index.js';
+import { MIXED_GUESTS_MAX, MIXED_LOAD, PARTS } from './mixed-load.js';
+import { describeSoak, soakReport } from './soak-report.js';
+import { runSoak, type SoakOptions } from './soak.js';
 
 const OPTIONS = {
-  checkpoints: { type: 'string', default: '100' },
-  restarts: { type: 'string', default: '20' },
+  'in-place': { type: 'string' },
+  kill: { type: 'string' },
+  // Their names before there was more than one kind of each.
+  checkpoints: { type: 'string' },
+  restarts: { type: 'string' },
   guests: { type: 'string', default: '2' },
-  'udp-rate': { type: 'string', default: '500' },
-  'tcp-rate': { type: 'string', default: '250k' },
+  methods: { type: 'string', default: QUIESCE_METHODS.join(',') },
+  load: { type: 'string', default: PARTS.join(',') },
+  'udp-rate': { type: 'string', default: String(MIXED_LOAD.udpRate) },
+  'tcp-rate': { type: 'string', default: MIXED_LOAD.tcpRate },
   seed: { type: 'string' },
+  seconds: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const;
 
@@ -30,6 +41,12 @@ function settingsOf(args: readonly string[]): Settings {
     if (/^\d+$/.test(text) && value >= least && value <= most) return value;
     return usage(`--${option}: a whole number, ${least} to ${most}, is expected`);
   };
+  const some = <T extends string>(option: string, text: string, from: readonly T[], least: number): T[] => {
+    const words = text.split(',').filter((word) => word !== '' && word !== 'none');
+    const known = from.filter((each) => words.includes(each));
+    if (known.length === words.length && known.length >= least) return known;
+    return usage(`--${option}: some of ${from.join(',')} are expected`);
+  };
   const parse = (): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'] => {
     try {
       return parseArgs({ args: [...args], options: OPTIONS }).values;
@@ -39,13 +56,16 @@ function settingsOf(args: readonly string[]): Settings {
   };
   const values = parse();
   return {
-    checkpoints: whole('checkpoints', values.checkpoints, 0, 1_000_000),
-    restarts: whole('restarts', values.restarts, 0, 1_000_000),
-    guests: whole('guests', values.guests, 2, 9),
+    inPlace: whole('in-place', values['in-place'] ?? values.checkpoints ?? '100', 0, 1_000_000),
+    kill: whole('kill', values.kill ?? values.restarts ?? '20', 0, 1_000_000),
+    guests: whole('guests', values.guests, 2, MIXED_GUESTS_MAX),
+    methods: some('methods', values.methods, QUIESCE_METHODS, 1),
+    parts: some('load', values.load, PARTS, 0),
     udpRate: whole('udp-rate', values['udp-rate'], 1, 100_000),
     tcpRate: values['tcp-rate'],
     seed: whole('seed', values.seed ?? String(Date.now() % 2 ** 32), 0, 2 ** 32 - 1),
     json: values.json,
+    ...(values.seconds === undefined ? {} : { seconds: whole('seconds', values.seconds, 1, 1_000_000) }),
   };
 }
 
@@ -74,45 +94,13 @@ export async function soakCommand(args: readonly string[]): Promise<number> {
     const account = await onTmpfs((directory) =>
       runSoak({ ...settings, directory, signal: stop.signal, onProgress: say }),
     );
-    for (const fault of account.tally.faults) say(`FAILED: ${fault}`);
-    process.stdout.write(`${json ? JSON.stringify(documentOf(account)) : describe(account)}\n`);
-    return isFaultless(account.tally) && account.unproven === 0 ? 0 : 1;
+    const report = soakReport(account, settings);
+    for (const fault of report.faults) say(`FAILED: ${fault}`);
+    process.stdout.write(`${json ? JSON.stringify(report) : describeSoak(report)}\n`);
+    return report.ok ? 0 : 1;
   } catch (error) {
     const failure = StillwireError.from(stop.signal.aborted ? stop.signal.reason : error);
     say(`soak: ${failure.message}\n${failure.next}`);
     return failure.exitCode;
   }
-}
-
-function documentOf({ checkpoints, restarts, inFlightFrames, unproven, tally }: SoakAccount): object {
-  const { lost, duplicated, reordered } = tally.udp;
-  const { intact, realRetransmits } = tally.tcp;
-  return {
-    ...{ checkpoints, restarts, inFlightFrames, lost, duplicated, reordered },
-    ...{ tcpIntact: intact, realRetransmits, unproven },
-  };
-}
-
-function spread(times: readonly number[]): string {
-  const sorted = [...times].sort((a, b) => a - b);
-  const [least, median, most] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)];
-  if (least === undefined || median === undefined || most === undefined) return '-';
-  return `median ${median.toFixed(0)} ms, ${least.toFixed(0)} to ${most.toFixed(0)} ms`;
-}
-
-function describe(account: SoakAccount): string {
-  const { checkpoints, restarts, inFlightFrames, unproven, pausesMs, restartsMs } = account;
-  const { udp, tcp } = account.tally;
-  const rows: [string, string][] = [
-    ['checkpoints', `${checkpoints} in place, ${restarts} with kill and restart; ${unproven} not proven`],
-    ['in flight', `${inFlightFrames} frames in all`],
-    ['UDP', `${udp.sent} sent, ${udp.lost} lost, ${udp.duplicated} duplicated, ${udp.reordered} reordered`],
-    [
-      'TCP',
-      `${tcp.bytes} bytes, ${tcp.intact ? 'intact' : 'NOT INTACT'}, ${tcp.realRetransmits} real retransmits`,
-    ],
-    ['pause', spread(pausesMs)],
-    ['restart', spread(restartsMs)],
-  ];
-  return rows.map(([name, value]) => `${name.padEnd(11)}  ${value}`).join('\n');
 }

@@ -1,57 +1,88 @@
 /**
- * The soak: loaded guests on one segment, many checkpoints at random moments, some of them followed by the end of
- * everything and a restart. Every image is verified and then removed. What was lost over all of it is known at the
- * end, when senders and receivers compare.
+ * The soak: guests under mixed load, many checkpoints at random moments, by every method, some given up in the middle,
+ * some followed by the end of everything and a restart under the same name. Every image is verified and then removed.
+ * What was lost over all of it is known at the end, when senders and receivers compare.
  *
- *   npm run soak -- [--checkpoints 100] [--restarts 20] [--guests 2] [--udp-rate 500] [--tcp-rate 250k] [--seed N] [--json]
+ * All is decided by the seed (soak-plan.ts) but what the machine's own timing adds. Nothing is tried twice. A checkpoint
+ * that gives up, and says so, has lost nothing; but only `quiet` may, when the network does not become quiet.
  */
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CheckpointReport } from '../checkpoint/index.js';
-import { DaemonClient, launchDaemon } from '../daemon/index.js';
-import { StillwireError } from '../errors/index.js';
-import { removeCheckpoint, verifyImage } from '../image/index.js';
+import { DaemonClient, launchDaemon, type CheckpointBody } from '../daemon/index.js';
+import { StillwireError, type ErrorCode } from '../errors/index.js';
+import { checkpointsDirectory, removeCheckpoint, verifyImage } from '../image/index.js';
+import type { QuiesceMethod } from '../quiesce/index.js';
+import { sampleDaemon, type Sample } from './daemon-memory.js';
+import { inFlightByKind, type InFlight } from './frame-kinds.js';
 import { GuestConsole } from './guest-console.js';
+import { mixedGuests, type Part } from './mixed-load.js';
+import { tallyMixed, type MixedTally } from './mixed-tally.js';
 import { SeededRandom } from './random.js';
 import { finishTraffic, trafficRuns } from './result.js';
 import { endNetwork, refuseRunning } from './session.js';
-import { tallyUp, type Tally } from './tally.js';
-import { flatGuests, testNetwork, type Load } from './traffic-network.js';
+import { planSoak, type Step } from './soak-plan.js';
+import { testNetwork, type Load } from './traffic-network.js';
 
-const SOAK_NETWORK = 'soak';
-/** Between two checkpoints, and after a restart. */
-const PAUSE_MS = { least: 100, most: 800 };
+export const SOAK_NETWORK = 'soak';
 /** As in the demo: the drain ends by itself; the bound is for a machine with other work. */
 const BOUNDS = { drainMs: 1000 };
-const BOOT_MS = 60_000;
-const FINISH_MS = 120_000;
+const BOOT_MS = 90_000;
+const FINISH_MS = 180_000;
+/** Before the traffic is ended. */
+const LAST_MS = 800;
 
 export interface SoakOptions extends Load {
-  /** In place: the guests go on. */
-  readonly checkpoints: number;
-  /** Checkpoints with kill, each followed by a restart; spread over the others. */
-  readonly restarts: number;
-  /** 2 to 9. */
+  /** Checkpoints after which the guests go on. */
+  readonly inPlace: number;
+  /** Checkpoints with kill, each followed by a restart. */
+  readonly kill: number;
+  readonly methods: readonly QuiesceMethod[];
+  /** Of the load. */
+  readonly parts: readonly Part[];
+  /** 2 to {@link MIXED_GUESTS_MAX}. */
   readonly guests: number;
-  /** Of the random moments. */
   readonly seed: number;
+  /** From the first cycle on: no cycle is begun after this, and the account is of those done. Absent: all are. */
+  readonly seconds?: number;
   /** Takes images and consoles; the caller removes it. */
   readonly directory: string;
   readonly signal: AbortSignal;
   readonly onProgress: (text: string) => void;
 }
 
-export interface SoakAccount {
-  readonly checkpoints: number;
-  readonly restarts: number;
+/** One checkpoint that was completed. */
+export interface Cut {
+  readonly kind: 'inPlace' | 'twice' | 'kill' | 'aborted';
+  readonly method: QuiesceMethod;
+  readonly killed: boolean;
+  readonly proven: boolean;
+  /** Why not, of each port that was not. */
+  readonly doubts: readonly string[];
+  readonly pauseMs: number;
+  readonly restartMs?: number;
   readonly inFlightFrames: number;
-  /** Cuts that were not proven. */
-  readonly unproven: number;
-  readonly tally: Tally;
-  /** Of the checkpoints in place, milliseconds. */
-  readonly pausesMs: readonly number[];
-  readonly restartsMs: readonly number[];
+  readonly inFlight: InFlight;
+}
+
+/** One that gave up. */
+export interface Refusal {
+  readonly kind: Step['kind'];
+  readonly method: QuiesceMethod;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export interface SoakAccount {
+  readonly cuts: readonly Cut[];
+  readonly refusals: readonly Refusal[];
+  /** Checkpoints whose client gave up, and that were undone. */
+  readonly aborted: number;
+  /** Of each daemon in turn, a sample a cycle. */
+  readonly lives: readonly (readonly Sample[])[];
+  readonly tally: MixedTally;
 }
 
 /**
@@ -69,17 +100,16 @@ export async function runSoak(options: SoakOptions): Promise<SoakAccount> {
 
 class Soak {
   readonly #options: SoakOptions;
-  readonly #random: SeededRandom;
   readonly #consoles: readonly GuestConsole[];
-  readonly #pausesMs: number[] = [];
-  readonly #restartsMs: number[] = [];
-  #inFlightFrames = 0;
-  #unproven = 0;
+  readonly #cuts: Cut[] = [];
+  readonly #refusals: Refusal[] = [];
+  readonly #lives: Sample[][] = [];
+  #aborted = 0;
+  #taken = 0;
 
   constructor(options: SoakOptions) {
     this.#options = options;
-    this.#random = new SeededRandom(options.seed);
-    this.#consoles = Object.keys(flatGuests(options.guests)).map(
+    this.#consoles = Object.keys(mixedGuests(options.guests)).map(
       (guest) => new GuestConsole(guest, this.#consoleDirectory),
     );
   }
@@ -89,55 +119,114 @@ class Soak {
   }
 
   async run(): Promise<SoakAccount> {
-    const { checkpoints, restarts, directory: state, guests, signal, onProgress } = this.#options;
-    const definition = testNetwork(SOAK_NETWORK, this.#consoleDirectory, flatGuests(guests), this.#options);
+    const { directory: state, guests, parts, signal, onProgress } = this.#options;
+    const load = mixedGuests(guests, parts);
+    const definition = testNetwork(SOAK_NETWORK, this.#consoleDirectory, load, this.#options);
     await mkdir(this.#consoleDirectory, { mode: 0o700 });
     onProgress(`starting ${guests} guests`);
     await launchDaemon({ kind: 'up', definition, state }, { signal });
+    this.#lives.push([]);
     await trafficRuns(this.#consoles, { withinMs: BOOT_MS, signal });
-    onProgress('traffic flows');
+    onProgress(`traffic flows: ${['main', ...parts].join(', ')}`);
 
-    const rounds = checkpoints + restarts;
-    for (let round = 1; round <= rounds; round++) {
-      // The restarts fall evenly: this round is one when its share of them grows by one.
-      const kill = Math.floor((round * restarts) / rounds) > Math.floor(((round - 1) * restarts) / rounds);
-      await delay(this.#random.between(PAUSE_MS.least, PAUSE_MS.most), undefined, { signal });
-      const did = await this.#round(`c${round}`, kill);
-      onProgress(`${round}/${rounds} ${did}`);
+    const steps = planSoak(this.#options, new SeededRandom(this.#options.seed));
+    const end = performance.now() + 1000 * (this.#options.seconds ?? Infinity);
+    for (const [i, step] of steps.entries()) {
+      if (performance.now() > end) break;
+      await delay(step.pauseMs, undefined, { signal });
+      const did = await this.#take(step);
+      await this.#sample();
+      onProgress(`${i + 1}/${steps.length} ${did}`);
     }
-    await delay(PAUSE_MS.most, undefined, { signal });
+    await delay(LAST_MS, undefined, { signal });
     onProgress('finishing');
     const results = await finishTraffic(this.#consoles, { withinMs: FINISH_MS, signal });
     return {
-      checkpoints,
-      restarts,
-      inFlightFrames: this.#inFlightFrames,
-      unproven: this.#unproven,
-      tally: tallyUp(results),
-      pausesMs: this.#pausesMs,
-      restartsMs: this.#restartsMs,
+      cuts: this.#cuts,
+      refusals: this.#refusals,
+      aborted: this.#aborted,
+      lives: this.#lives,
+      tally: tallyMixed(results, parts),
     };
   }
 
-  /** One checkpoint, verified and removed, with a restart from it when it killed. */
-  async #round(name: string, kill: boolean): Promise<string> {
-    const { signal, directory: state } = this.#options;
-    const client = await DaemonClient.connect({ network: SOAK_NETWORK });
-    const report = await client.checkpoint({ name, kill, bounds: BOUNDS }, undefined, signal);
-    this.#inFlightFrames += report.inFlightFrames;
-    if (!report.proven) this.#unproven++;
-    await verify(report);
-    let words = `${report.inFlightFrames} in flight, pause ${report.pauseMs.toFixed(0)} ms`;
-    if (kill) {
-      const job = { kind: 'restart', directory: report.path, state, startedAtMs: Date.now() } as const;
-      const { restartMs } = await launchDaemon(job, { signal });
-      this.#restartsMs.push(restartMs);
-      words += `, killed, restarted in ${restartMs} ms`;
-    } else {
-      this.#pausesMs.push(report.pauseMs);
+  async #take(step: Step): Promise<string> {
+    const { kind, method } = step;
+    switch (kind) {
+      case 'inPlace':
+        return this.#one(kind, { method });
+      case 'kill':
+        return this.#one(kind, { method, kill: true });
+      case 'twice':
+        return `${await this.#one(kind, { method })}; at once ${await this.#one(kind, { method: step.second })}`;
+      case 'aborted':
+        return this.#one(kind, { method, kill: step.kill }, step.afterMs);
     }
+  }
+
+  /** One checkpoint, verified and removed, with a restart from it when it killed. */
+  async #one(kind: Step['kind'], body: CheckpointBody, abortAfterMs?: number): Promise<string> {
+    const { signal, directory: state } = this.#options;
+    const method = body.method ?? 'auto';
+    const name = `c${++this.#taken}`;
+    const client = await DaemonClient.connect({ network: SOAK_NETWORK });
+    const leave = new AbortController();
+    const leaving = abortAfterMs === undefined ? undefined : setTimeout(() => leave.abort(), abortAfterMs);
+    let report: CheckpointReport;
+    try {
+      const either = AbortSignal.any([signal, leave.signal]);
+      report = await client.checkpoint({ name, bounds: BOUNDS, ...body }, undefined, either);
+    } catch (error) {
+      signal.throwIfAborted();
+      return this.#refused(kind, method, name, StillwireError.from(error), leave.signal.aborted);
+    } finally {
+      clearTimeout(leaving);
+    }
+    await verify(report);
+    const inFlight = await inFlightByKind(report.path);
+    const restartMs = report.killed ? await this.#restart(report.path, state) : undefined;
     await removeCheckpoint(report.path);
-    return report.proven ? words : `${words}, NOT PROVEN`;
+    const { proven, pauseMs, killed, inFlightFrames, ports } = report;
+    const doubts = ports.flatMap(({ port, reason }) => (reason === undefined ? [] : [`${port}: ${reason}`]));
+    this.#cuts.push({
+      ...{ kind, method, killed, proven, doubts, pauseMs, inFlightFrames, inFlight },
+      ...(restartMs === undefined ? {} : { restartMs }),
+    });
+    const words = [`${kind} ${method}: ${inFlightFrames} in flight, pause ${pauseMs.toFixed(0)} ms`];
+    if (restartMs !== undefined) words.push(`killed, restarted in ${restartMs} ms`);
+    if (!proven) words.push(`NOT PROVEN${method === 'quiet' ? '' : ` (${doubts.join('; ')})`}`);
+    return words.join(', ');
+  }
+
+  #refused(
+    kind: Step['kind'],
+    method: QuiesceMethod,
+    name: string,
+    { code, message }: StillwireError,
+    left: boolean,
+  ): string {
+    const path = join(checkpointsDirectory(this.#options.directory, SOAK_NETWORK), name);
+    if (existsSync(path)) throw new StillwireError('IMAGE_INVALID', `${path} is there, though ${message}`);
+    if (left && code === 'INTERRUPTED') {
+      this.#aborted++;
+      return `${kind} ${method}: undone`;
+    }
+    this.#refusals.push({ kind, method, code, message });
+    return `${kind} ${method}: GAVE UP, ${code}: ${message}`;
+  }
+
+  async #restart(directory: string, state: string): Promise<number> {
+    const { signal } = this.#options;
+    const job = { kind: 'restart', directory, state, startedAtMs: Date.now() } as const;
+    const { restartMs } = await launchDaemon(job, { signal });
+    this.#lives.push([]);
+    return restartMs;
+  }
+
+  async #sample(): Promise<void> {
+    const client = await DaemonClient.connect({ network: SOAK_NETWORK });
+    const { pid, memory } = await client.health();
+    this.#lives.at(-1)!.push(sampleDaemon(pid, memory?.heapUsedBytes ?? 0));
   }
 }
 

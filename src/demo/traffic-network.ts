@@ -46,6 +46,10 @@ export interface TestGuest {
   readonly parameters: readonly string[];
   /** Names and addresses of the guests it exchanges traffic with, `IPv4/IPv6`; absent: it runs no generator. */
   readonly peers?: Readonly<Record<string, string>>;
+  /** Further arguments of the generator: more lanes of load. */
+  readonly lanes?: readonly string[];
+  /** MTU of NICs whose segment does not have the usual one. */
+  readonly mtu?: Readonly<Record<string, number>>;
   /** Further QEMU arguments. */
   readonly args?: readonly string[];
 }
@@ -73,7 +77,7 @@ export function testNetwork(
       console: consoleSocket(directory, name),
       consoleLog: consoleLog(directory, name),
       args: guest.args ?? [],
-      nics: guest.segments.map((segment) => ({ segment })),
+      nics: guest.segments.map((segment) => ({ segment, mtu: guest.mtu?.[segment] ?? 1500 })),
     },
   ]);
   const file = {
@@ -85,7 +89,7 @@ export function testNetwork(
   return parseNetworkFile(JSON.stringify(file), join(directory, network)).definition;
 }
 
-function traffic(name: string, { peers }: TestGuest, { udpRate, tcpRate }: Load): string[] {
+function traffic(name: string, { peers, lanes = [] }: TestGuest, { udpRate, tcpRate }: Load): string[] {
   if (peers === undefined) return [];
   const list = Object.entries(peers).map(([peer, addresses]) => `${peer}=${addresses}`);
   const options = [
@@ -97,6 +101,7 @@ function traffic(name: string, { peers }: TestGuest, { udpRate, tcpRate }: Load)
     String(udpRate),
     '--tcp-rate',
     tcpRate,
+    ...lanes,
   ];
   return [`sw.run=traffic+${options.join('+')}`];
 }

@@ -64,7 +64,7 @@ export const ERRORS = {
   DAEMON_UNREACHABLE: entry(
     'unreachable',
     'No daemon answers for this network.',
-    'Start it with `stillwire up`; clean up after a crash with `stillwire down`.',
+    'Start it with `stillwire up`, which also takes up what a crash left; `stillwire down` removes that.',
   ),
   NETWORK_NOT_FOUND: entry(
     'notFound',
@@ -80,7 +80,7 @@ export const ERRORS = {
   NETWORK_STALE: entry(
     'conflict',
     'A daemon of this network died and left things behind.',
-    '`stillwire down -n NETWORK` removes them.',
+    '`stillwire up FILE` takes a network up again whose guests live; `stillwire down -n NETWORK` ends and removes what is left.',
   ),
   DEVICE_EXISTS: entry(
     'conflict',
@@ -175,6 +175,11 @@ export const ERRORS = {
     'Several networks have a checkpoint of this name.',
     'Choose with -n, or give the path.',
   ),
+  CHECKPOINT_COMPLETE: entry(
+    'conflict',
+    'The daemon of this network had died in the middle of a checkpoint with --kill, whose image is complete; its guests have been ended now, and nothing is left of it.',
+    '`stillwire restart NAME` brings the checkpoint back; `stillwire up` once more boots the network anew.',
+  ),
   COMMIT_FAILED: entry(
     'failed',
     'The image could not be made durable; no checkpoint was written.',
@@ -197,8 +202,8 @@ export const ERRORS = {
   ),
   DIRECTORY_UNSAFE: entry(
     'failed',
-    'A directory is writable by everyone or owned by another user.',
-    'chmod o-w and chown it, or choose another.',
+    'A directory, or an image to restart from, can be changed by another user: it or one above it is his, or writable by everyone.',
+    'chmod o-w and chown what the message names, or choose another.',
   ),
   OPERATION_UNKNOWN: entry(
     'notFound',

@@ -14,3 +14,5 @@ export {
   type QmpConnectOptions,
   type QmpEvent,
 } from './qmp.js';
+export { peekRunState, resumeByMonitor } from './peek.js';
+export { qmpSocketOf } from './qmp-socket.js';

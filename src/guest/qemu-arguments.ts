@@ -58,7 +58,13 @@ function nicArguments(nic: NicDefinition, index: number, fd: number): string[] {
   const device = [escapeComma(nic.model), `netdev=${id}`, `id=${id}-device`, `mac=${nic.mac}`];
   // Models on a bus that is not PCI (virtio-net-device) have neither a ROM nor an address.
   if (!nic.model.endsWith('-device')) device.push('romfile=', `addr=0x${NIC_SLOTS[index]!.toString(16)}`);
-  if (nic.mtu !== 1500 && nic.model.startsWith('virtio-net')) device.push(`host_mtu=${nic.mtu}`);
+  if (nic.model.startsWith('virtio-net')) {
+    // QEMU loads the guest's table of VLANs and then clears it (virtio_load() sets the features last, and
+    // virtio_net_set_features() starts the table anew), so that a restarted guest would get no tagged frame any more.
+    // Without the feature it gets them all, and filters itself.
+    device.push('ctrl_vlan=off');
+    if (nic.mtu !== 1500) device.push(`host_mtu=${nic.mtu}`);
+  }
   return ['-netdev', `tap,id=${id},fd=${fd},vhost=off`, '-device', device.join(',')];
 }
 

@@ -17,6 +17,9 @@ import type { QmpClient, QmpEvent } from './qmp.js';
 /** QEMU's run states (qapi/run-state.json) from which `cont` goes on. */
 const PAUSED_STATES: ReadonlySet<string> = new Set(['paused', 'prelaunch', 'postmigrate']);
 
+/** QEMU's run state as a guest's. */
+export const plainState = (status: string): RunState => (PAUSED_STATES.has(status) ? 'paused' : status);
+
 /** What is told in a user's terms; the rest (a timeout, an abort and its reason) speaks for itself. */
 const OURS_TO_EXPLAIN: ReadonlySet<ErrorCode> = new Set([
   'QMP_ERROR',
@@ -66,7 +69,7 @@ export class QemuGuest implements Guest {
   async runState(): Promise<RunState> {
     try {
       const { status } = await ask(this.#qmp, StatusAnswer, 'query-status');
-      return PAUSED_STATES.has(status) ? 'paused' : status;
+      return plainState(status);
     } catch (error) {
       await this.#process.settle();
       if (this.pid === undefined) return 'ended';
@@ -111,7 +114,7 @@ export class QemuGuest implements Guest {
       onLost(reason);
     };
     const stopListening = this.#qmp.onEvent(({ event }: QmpEvent) => {
-      const loss = LOSSES[event];
+      const loss = Object.hasOwn(LOSSES, event) ? LOSSES[event] : undefined; // the event's name is QEMU's to choose
       if (loss !== undefined) lost(this.#prefix + loss);
     });
     const stopWatching = (): void => {

@@ -21,7 +21,11 @@ import { connectSocket, descriptorOf } from './qmp-connect.js';
 import { LineSplitter } from './qmp-lines.js';
 
 /** Longest line taken from QEMU, in bytes. Its longest answers (block graphs, the schema) are some 100 KiB. */
-export const MAX_LINE_BYTES = 8 * 1024 * 1024;
+export const MAX_LINE_BYTES = 1024 * 1024;
+/** Commands that may wait for a QEMU that does not read. */
+const MAX_UNSENT = 256;
+/** Most characters of QEMU's own words in an error. */
+const MAX_WORDS = 1000;
 /** How long a command may take unless the caller says otherwise. */
 export const COMMAND_TIMEOUT_MS = 10_000;
 
@@ -53,6 +57,8 @@ interface Pending {
 }
 
 type Json = Readonly<Record<string, unknown>>;
+const wordsOf = (value: unknown): string =>
+  (typeof value === 'string' ? value : String(JSON.stringify(value))).slice(0, MAX_WORDS);
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null;
 
 export class QmpClient {
@@ -67,6 +73,8 @@ export class QmpClient {
   /** From a random number on: QEMU may still owe an answer to a client before us, and sends it to whoever is there. */
   #nextId = randomInt(2 ** 47);
   #turn: Promise<void> = Promise.resolve();
+  /** Commands that wait for their turn to be written. */
+  #unsent = 0;
   #end: StillwireError | undefined;
 
   /** Resolves when the connection has ended, with the error that pending commands got. Never rejects. */
@@ -158,6 +166,10 @@ export class QmpClient {
     send: (line: string) => Promise<void>,
   ): Promise<unknown> {
     if (this.#end !== undefined) return Promise.reject(this.#end);
+    if (this.#unsent >= MAX_UNSENT) {
+      const words = `guest ${this.#guest}: QEMU does not read; ${MAX_UNSENT} commands wait for it`;
+      return Promise.reject(new StillwireError('QMP_TIMEOUT', words, { guest: this.#guest, command }));
+    }
     const id = this.#nextId++;
     const line = `${JSON.stringify({ execute: command, arguments: args, id })}\n`;
     const timeoutMs = options.timeoutMs ?? COMMAND_TIMEOUT_MS;
@@ -167,9 +179,11 @@ export class QmpClient {
         this.#take(id)?.reject(new StillwireError('QMP_TIMEOUT', words, { guest: this.#guest, command }));
       }, timeoutMs);
       this.#pending.set(id, { command, resolve, reject, timer });
+      this.#unsent++;
       this.#turn = this.#turn
         .then(() => (this.#end === undefined ? send(line) : undefined))
-        .catch((error: unknown) => this.#take(id)?.reject(StillwireError.from(error)));
+        .catch((error: unknown) => this.#take(id)?.reject(StillwireError.from(error)))
+        .finally(() => this.#unsent--);
     });
   }
 
@@ -216,7 +230,7 @@ export class QmpClient {
       pending.resolve(message['return']);
       return;
     }
-    const [kind, words] = [String(error['class']), String(error['desc'])];
+    const [kind, words] = [wordsOf(error['class']), wordsOf(error['desc'])];
     const { command } = pending;
     const details = { guest: this.#guest, command, class: kind, words };
     pending.reject(

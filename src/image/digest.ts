@@ -24,22 +24,24 @@ const { createHash } = require('node:crypto');
 const { closeSync, constants, fstatSync, fsyncSync, openSync, readSync } = require('node:fs');
 const { join } = require('node:path');
 const { parentPort, workerData } = require('node:worker_threads');
-const { directory, paths, durable } = workerData;
+const { directory, paths, durable, open } = workerData;
 const chunk = Buffer.allocUnsafe(1 << 20);
 
 function digest(path) {
-  const fd = openSync(join(directory, path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const given = open.get(path);
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const fd = given ?? openSync(join(directory, path), flags);
   try {
     if (!fstatSync(fd).isFile()) throw new Error('not a regular file');
     const hash = createHash('sha256');
     let bytes = 0;
-    for (let got; (got = readSync(fd, chunk, 0, chunk.length, null)) > 0; bytes += got) {
+    for (let got; (got = readSync(fd, chunk, 0, chunk.length, bytes)) > 0; bytes += got) {
       hash.update(got === chunk.length ? chunk : chunk.subarray(0, got));
     }
     if (durable) fsyncSync(fd);
     return { path, bytes, sha256: hash.digest('hex') };
   } finally {
-    closeSync(fd);
+    if (given === undefined) closeSync(fd);
   }
 }
 
@@ -55,17 +57,18 @@ parentPort.postMessage(paths.map((path) => {
 /**
  * Hashes files below `directory`; one answer per path, in the same order.
  * @param options.durable also fsync each file: what was hashed is what will be found after a power cut
+ * @param options.open descriptors, by path, of files to be read through them; they stay open
  */
 export function digestFiles(
   directory: string,
   paths: readonly string[],
-  options: { readonly durable: boolean },
+  options: { readonly durable: boolean; readonly open?: ReadonlyMap<string, number> },
 ): Promise<(FileDigest | UnreadFile)[]> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(PROGRAM, {
       eval: true,
       execArgv: [],
-      workerData: { directory, paths, durable: options.durable },
+      workerData: { directory, paths, durable: options.durable, open: options.open ?? new Map() },
     });
     worker.once('message', resolve);
     worker.once('error', reject);

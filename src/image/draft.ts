@@ -4,7 +4,7 @@
  * Goal: at every instant, a power cut included, the directory NAME either does not exist or is a whole checkpoint.
  * Invariant: until the last step everything lies in a directory of a name that no checkpoint can have (partial.ts).
  *
- *   create    root judged, name free, partial directory with guests/
+ *   create    root judged and rid of what dead writers left, name free, partial directory with guests/
  *   (the caller writes files to path(…), no fsync: the network may be held)
  *   commit    files hashed and fsynced in a worker; the manifest audited as a restart would
  *             manifest.json written and fsynced, then manifest.sha256
@@ -23,7 +23,7 @@ import { digestFiles } from './digest.js';
 import { manifestSchema, schemaFaults } from './manifest-schema.js';
 import { CHECKSUM_FILE, MANIFEST_FILE, MAX_MANIFEST_BYTES, isImagePath, isName } from './manifest.js';
 import type { Manifest, ManifestBody, ManifestFile } from './manifest.js';
-import { partialName } from './partial.js';
+import { partialName, sweepPartials } from './partial.js';
 import { checksumLine } from './read.js';
 import { recountFrames } from './recount.js';
 import { secureRoot, syncPath } from './root.js';
@@ -79,6 +79,7 @@ export class ImageDraft {
     if (!isName(name))
       throw new StillwireError('NAME_INVALID', `${JSON.stringify(name)} is not a valid name`);
     const draft = new ImageDraft(await secureRoot(root), name);
+    await sweepPartials(draft.#root); // what writers that died left behind does not pile up
     if (await exists(draft.#target)) throw draft.#taken();
     try {
       await mkdir(join(draft.directory, 'guests'), { recursive: true, mode: 0o700 });
@@ -103,16 +104,25 @@ export class ImageDraft {
     return path;
   }
 
+  /** Absolute path of the checkpoint it becomes. */
+  get target(): string {
+    return this.#target;
+  }
+
   /**
    * Makes the image durable under its name. Afterwards the draft is spent, whatever came of it.
+   * @param beforeRename called when all is written and durable; what it throws fails the commit
    * @throws StillwireError COMMIT_FAILED with the cause's words; CHECKPOINT_EXISTS when another was faster
    */
-  async commit(body: ManifestBody): Promise<CommittedImage> {
+  async commit(
+    body: ManifestBody,
+    beforeRename: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<CommittedImage> {
     if (this.#state !== 'open') {
       throw new StillwireError('INTERNAL', `the draft ${this.name} is ${this.#state}`);
     }
     this.#state = 'committing';
-    const commit = this.#write(body).catch(async (error: unknown) => {
+    const commit = this.#write(body, beforeRename).catch(async (error: unknown) => {
       this.#state = 'abandoned';
       await this.#remove();
       throw error instanceof StillwireError ? error : this.#failed(error);
@@ -133,7 +143,7 @@ export class ImageDraft {
     await this.#ending;
   }
 
-  async #write(body: ManifestBody): Promise<CommittedImage> {
+  async #write(body: ManifestBody, beforeRename: () => Promise<void>): Promise<CommittedImage> {
     if (body.name !== this.name) throw new Error(`the manifest is named ${body.name}`);
     const { files: found, directories, faults } = await listTree(this.directory);
     if (faults.length > 0) throw new Error(faults.join('; '));
@@ -150,6 +160,7 @@ export class ImageDraft {
     await writeDurably(join(this.directory, CHECKSUM_FILE), checksum);
     for (const below of directories.toReversed()) await syncPath(join(this.directory, below));
     await syncPath(this.directory);
+    await beforeRename();
     await this.#publish();
     const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, text.length + checksum.length);
     return { path: this.#target, manifest, bytes };

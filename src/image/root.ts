@@ -3,9 +3,7 @@ import { constants } from 'node:fs';
 import { mkdir, open, realpath, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { StillwireError } from '../errors/index.js';
-
-const WORLD_WRITABLE = 0o002;
-const STICKY = 0o1000;
+import { exchangeableBy, isOpenToAll } from '../sys/ownership.js';
 
 /** fsync of a file or directory. */
 export async function syncPath(path: string): Promise<void> {
@@ -28,7 +26,8 @@ async function makeDirectory(path: string): Promise<void> {
  * Makes `root` (mode 0700) when it is missing, and judges it.
  * @returns its path with all links resolved
  * @throws StillwireError DIRECTORY_UNSAFE when it is owned by a third party (neither this user nor root), or
- *   writable by everyone without the sticky bit; COMMIT_FAILED when it cannot be made
+ *   writable by everyone without the sticky bit, or lies where a third party could exchange it; COMMIT_FAILED when it
+ *   cannot be made
  */
 export async function secureRoot(root: string): Promise<string> {
   const path = resolve(root);
@@ -39,11 +38,14 @@ export async function secureRoot(root: string): Promise<string> {
     throw new StillwireError('COMMIT_FAILED', message, { path }, error);
   }
   const real = await realpath(path);
-  const { uid, mode } = await stat(real);
+  const status = await stat(real);
+  const { uid } = status;
   const unsafe = (why: string): never => {
     throw new StillwireError('DIRECTORY_UNSAFE', `${real} ${why}`, { path: real });
   };
   if (uid !== 0 && uid !== process.getuid?.()) unsafe(`is owned by uid ${uid}`);
-  if ((mode & WORLD_WRITABLE) !== 0 && (mode & STICKY) === 0) unsafe('is writable by everyone');
+  if (isOpenToAll(status)) unsafe('is writable by everyone');
+  const exchangeable = exchangeableBy(real);
+  if (exchangeable !== undefined) unsafe(exchangeable);
   return real;
 }

@@ -4,7 +4,8 @@
  *
  *   tree        links, devices and the like
  *   manifest    checksum, JSON, version and features, shape          (an unknown version ends here)
- *   files       those listed and those found are the same, sizes, then hashes
+ *   files       those listed and those found are the same, sizes, then hashes; the in-flight frames are not hashed when
+ *               they are too long to be read
  *   audit       the manifest within itself, and against the in-flight frames
  */
 import { createHash } from 'node:crypto';
@@ -18,6 +19,8 @@ import { MAX_INFLIGHT_BYTES, decodeInflight } from './inflight.js';
 import { CHECKSUM_FILE, INFLIGHT_FILE, MANIFEST_FILE } from './manifest.js';
 import type { Manifest, ManifestFile } from './manifest.js';
 import { examineManifest, readBounded, refuse, requireDirectory } from './read.js';
+import { demandOwnImage } from './owners.js';
+import { Pins } from './pins.js';
 import { recountFrames } from './recount.js';
 import { listTree, quoted } from './tree.js';
 import type { ImageTree } from './tree.js';
@@ -48,6 +51,21 @@ export interface Image {
   frames(): Promise<InflightFrame[]>;
   /** Absolute path of one of the manifest's files. @throws StillwireError IMAGE_INVALID for any other */
   path(relative: string): string;
+  /**
+   * A path, good in this process until {@link close}, that leads to the very file of a guest's state that was hashed,
+   * whatever has come to lie in its place. @throws StillwireError IMAGE_INVALID unless opened with `pin`
+   */
+  pinned(relative: string): string;
+  /** Lets go of what is pinned. */
+  close(): void;
+}
+
+/** Files of guests' states that are what the manifest says by name and size. */
+function statesOf({ guests }: Manifest, files: readonly ManifestFile[]): string[] {
+  const there = new Set(files.map(({ path }) => path));
+  return Object.values(guests).flatMap(({ state }) =>
+    state !== undefined && there.has(state) ? [state] : [],
+  );
 }
 
 /** Compares the listed files with those found. @returns those worth hashing */
@@ -63,13 +81,19 @@ function compareFiles(listed: readonly ManifestFile[], tree: ImageTree, faults: 
     const found = tree.files.get(path);
     if (found === undefined) faults.push(`${quoted(path)} is missing`);
     else if (found !== bytes) faults.push(`${quoted(path)} has ${found} bytes, not ${bytes}`);
+    else if (path === INFLIGHT_FILE && found > MAX_INFLIGHT_BYTES) return false; // told when they are counted
     return found === bytes;
   });
 }
 
-async function compareHashes(top: string, files: readonly ManifestFile[], faults: string[]): Promise<void> {
+async function compareHashes(
+  top: string,
+  files: readonly ManifestFile[],
+  pins: Pins,
+  faults: string[],
+): Promise<void> {
   const paths = files.map(({ path }) => path);
-  const digests = await digestFiles(top, paths, { durable: false });
+  const digests = await digestFiles(top, paths, { durable: false, open: pins.descriptors });
   for (const [i, digest] of digests.entries()) {
     if ('error' in digest) faults.push(`${quoted(digest.path)} cannot be read: ${digest.error}`);
     else if (digest.sha256 !== files[i]!.sha256)
@@ -81,7 +105,12 @@ async function compareHashes(top: string, files: readonly ManifestFile[], faults
  * Finds every fault of the image in `directory`, which itself may be a link.
  * @throws StillwireError CHECKPOINT_NOT_FOUND when there is no such directory; for nothing that is in it
  */
-export async function verifyImage(directory: string): Promise<VerifyReport> {
+export function verifyImage(directory: string): Promise<VerifyReport> {
+  return examine(directory, new Pins());
+}
+
+/** @param pins given, the states of guests are opened before they are hashed, and stay open */
+async function examine(directory: string, pins: Pins, pinStates = false): Promise<VerifyReport> {
   const path = resolve(directory);
   await requireDirectory(path);
   const tree = await listTree(path);
@@ -90,7 +119,9 @@ export async function verifyImage(directory: string): Promise<VerifyReport> {
   const bytes = [...tree.files.values()].reduce((sum, size) => sum + size, 0);
   if (!manifest) return { path, faults, unsupported, bytes };
 
-  await compareHashes(path, compareFiles(manifest.files, tree, faults), faults);
+  const worthHashing = compareFiles(manifest.files, tree, faults);
+  if (pinStates) pins.open(path, statesOf(manifest, worthHashing));
+  await compareHashes(path, worthHashing, pins, faults);
   faults.push(...auditManifest(manifest));
   // A missing file was told already.
   const recount = tree.files.has(INFLIGHT_FILE) ? await recountFrames(path, manifest) : { faults: [] };
@@ -116,24 +147,40 @@ async function readFrames(directory: string, file: ManifestFile): Promise<Inflig
 }
 
 /**
- * Verifies an image and opens it.
+ * Verifies an image and opens it, to be restarted from: what may not be trusted with that is refused.
+ * @param options.pin keep the states of guests open, for {@link Image.pinned}
  * @throws StillwireError IMAGE_INVALID with every fault in `details.faults`; IMAGE_UNSUPPORTED for one that is
- *   undamaged but newer; CHECKPOINT_NOT_FOUND
+ *   undamaged but newer; DIRECTORY_UNSAFE for one that a stranger could change; CHECKPOINT_NOT_FOUND
  */
-export async function openImage(directory: string): Promise<Image> {
-  const { path: top, manifest, faults, unsupported } = await verifyImage(directory);
-  refuse(top, faults, unsupported);
-  if (!manifest) throw new StillwireError('IMAGE_INVALID', `${top}: no manifest`, { path: top });
+export async function openImage(
+  directory: string,
+  { pin = false }: { readonly pin?: boolean } = {},
+): Promise<Image> {
+  const pins = new Pins();
+  try {
+    const { path: top, manifest, faults, unsupported } = await examine(directory, pins, pin);
+    refuse(top, faults, unsupported);
+    if (!manifest) throw new StillwireError('IMAGE_INVALID', `${top}: no manifest`, { path: top });
+    await demandOwnImage(top);
+    return imageOf(top, manifest, pins);
+  } catch (error) {
+    pins.close();
+    throw error;
+  }
+}
+
+function imageOf(top: string, manifest: Manifest, pins: Pins): Image {
   const files = new Map(manifest.files.map((file) => [file.path, file]));
-  const fileOf = (relative: string): ManifestFile => {
-    const file = files.get(relative);
-    if (file) return file;
+  const unknown = (relative: string): never => {
     throw new StillwireError('IMAGE_INVALID', `${top} has no file ${quoted(relative)}`, { path: top });
   };
+  const fileOf = (relative: string): ManifestFile => files.get(relative) ?? unknown(relative);
   return {
     directory: top,
     manifest,
     frames: () => readFrames(top, fileOf(INFLIGHT_FILE)),
     path: (relative) => join(top, fileOf(relative).path),
+    pinned: (relative) => pins.path(relative) ?? unknown(relative),
+    close: () => pins.close(),
   };
 }

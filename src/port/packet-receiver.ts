@@ -43,11 +43,7 @@ export function insertTag(bytes: Buffer, slot: number, start: number, tag: numbe
   const moved = start - TAG_BYTES;
   bytes.copyWithin(moved, start, start + 12);
   bytes.writeUInt32BE(tag, moved + 12);
-  if ((bytes[slot]! & VNET_NEEDS_CSUM) !== 0) {
-    bytes.writeUInt16LE(bytes.readUInt16LE(slot + 6) + TAG_BYTES, slot + 6);
-  }
-  const headerLength = bytes.readUInt16LE(slot + 2);
-  if (headerLength !== 0) bytes.writeUInt16LE(headerLength + TAG_BYTES, slot + 2);
+  moveOffsets(bytes, slot, TAG_BYTES);
   return moved;
 }
 
@@ -55,10 +51,15 @@ export function insertTag(bytes: Buffer, slot: number, start: number, tag: numbe
 export function removeTag(bytes: Buffer, slot: number, start: number): number {
   const moved = start + TAG_BYTES;
   bytes.copyWithin(moved, start, start + 12);
+  moveOffsets(bytes, slot, -TAG_BYTES);
+  return moved;
+}
+
+/** Modulo 65536: a header that came out of an image may say anything, and the kernel refuses what makes no sense. */
+function moveOffsets(bytes: Buffer, slot: number, by: number): void {
   if ((bytes[slot]! & VNET_NEEDS_CSUM) !== 0) {
-    bytes.writeUInt16LE(bytes.readUInt16LE(slot + 6) - TAG_BYTES, slot + 6);
+    bytes.writeUInt16LE((bytes.readUInt16LE(slot + 6) + by) & 0xffff, slot + 6);
   }
   const headerLength = bytes.readUInt16LE(slot + 2);
-  if (headerLength !== 0) bytes.writeUInt16LE(headerLength - TAG_BYTES, slot + 2);
-  return moved;
+  if (headerLength !== 0) bytes.writeUInt16LE((headerLength + by) & 0xffff, slot + 2);
 }

@@ -13,6 +13,8 @@ import { formatIpv4 } from '../frame/address.js';
 
 /** Addresses known on one port; a cookie is at most one frame more. */
 export const PER_PORT = 8;
+/** An agent says every five seconds that it is there; one not heard for this long has ended. */
+const AGENT_MS = 60_000;
 
 interface Known {
   readonly vlan: number;
@@ -38,7 +40,8 @@ function isUsable(ip: number): boolean {
 export class AddressTable {
   /** By port, the most recent last. */
   readonly #known: (Known[] | undefined)[] = [];
-  readonly #agents = new Set<number>();
+  /** When the agent of a port was last heard, milliseconds. */
+  readonly #agents = new Map<number, number>();
 
   /** Takes note of what an ARP packet from `source` says. @param vlan the tag on the port's side, 0 for none */
   learn(port: number, vlan: number, source: number, arp: Arp): void {
@@ -67,12 +70,13 @@ export class AddressTable {
   }
 
   /** An echo agent has spoken on this port. */
-  noteAgent(port: number): void {
-    this.#agents.add(port);
+  noteAgent(port: number, now: number): void {
+    this.#agents.set(port, now);
   }
 
-  hasAgent(port: number): boolean {
-    return this.#agents.has(port);
+  hasAgent(port: number, now: number): boolean {
+    const heard = this.#agents.get(port);
+    return heard !== undefined && now - heard <= AGENT_MS;
   }
 
   /** Addresses of a port, the most recent first. */
@@ -86,15 +90,16 @@ export class AddressTable {
   }
 
   /** Everybody; given back to {@link restore} in this order, the table is the same again. */
-  answerers(): Answerer[] {
+  answerers(now: number): Answerer[] {
     const addresses = this.#known.flatMap((known = [], port) =>
       known.map(({ vlan, ip }) => ({ port, vlan, ip: textOf(ip) })),
     );
-    return [...[...this.#agents].map((port) => ({ port, vlan: 0 })), ...addresses];
+    const agents = [...this.#agents.keys()].filter((port) => this.hasAgent(port, now));
+    return [...agents.map((port) => ({ port, vlan: 0 })), ...addresses];
   }
 
-  restore({ port, vlan, ip }: Answerer): void {
-    if (ip === undefined) this.noteAgent(port);
+  restore({ port, vlan, ip }: Answerer, now: number): void {
+    if (ip === undefined) this.noteAgent(port, now);
     else this.#note(port, vlan, numberOf(ip));
   }
 }

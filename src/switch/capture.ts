@@ -4,6 +4,8 @@ import { wallNs } from '../sys/index.js';
 import type { CapturedFrame } from './protocol.js';
 
 const BATCH_BYTES = 256 * 1024;
+/** What a frame costs besides its bytes: a flood of runts must not weigh more than one of long frames. */
+const FRAME_COST_BYTES = 256;
 /** Batches under way to the main thread, at most. */
 const BATCHES_UNDER_WAY = 64;
 
@@ -19,7 +21,7 @@ export class Capture {
       return;
     }
     this.#frames.push({ port, timeNs: wallNs(), bytes: Uint8Array.from(bytes) });
-    this.#bytes += bytes.length;
+    this.#bytes += bytes.length + FRAME_COST_BYTES;
   }
 
   /** What has been gathered, or undefined when there is nothing or the watcher is behind. */

@@ -62,12 +62,12 @@ export class Cookies {
   }
 
   /** Prepares the marker for a port, which {@link send} sends. The nonce is recognised already. */
-  ask(port: number, nonce: Uint8Array): void {
+  ask(port: number, nonce: Uint8Array, now: number): void {
     const addresses = this.addresses.of(port);
     const probes = addresses.map(({ ip, vlan }) => encodeProbe(nonce, port, ip, vlan));
     this.#questions[port] = {
       nonce,
-      expected: addresses.length > 0 || this.addresses.hasAgent(port),
+      expected: addresses.length > 0 || this.addresses.hasAgent(port, now),
       unsent: [encodeEchoRequest(nonce, port), ...probes],
       answered: false,
     };
@@ -96,10 +96,10 @@ export class Cookies {
    * Whether a frame is a marker of ours or an answer to one, and goes no further.
    * @param port the number of the port it came from; @param typeAt where its EtherType lies
    */
-  takes(port: number, bytes: Buffer, typeAt: number, end: number): boolean {
+  takes(port: number, bytes: Buffer, typeAt: number, end: number, now: number): boolean {
     const type = bytes.readUInt16BE(typeAt);
     if (type === ETHERTYPE.arp) return this.#takesArp(port, bytes, typeAt + 2, end);
-    return type === ETHERTYPE.experimental && this.#takesEcho(port, bytes, typeAt + 2, end);
+    return type === ETHERTYPE.experimental && this.#takesEcho(port, bytes, typeAt + 2, end, now);
   }
 
   /** Whether a frame that we sent was a marker; nothing follows from it. */
@@ -126,17 +126,17 @@ export class Cookies {
     return true;
   }
 
-  #takesEcho(port: number, bytes: Buffer, at: number, end: number): boolean {
+  #takesEcho(port: number, bytes: Buffer, at: number, end: number, now: number): boolean {
     const echo = parseEcho(bytes, at, end);
     if (echo === undefined) return false;
     if (echo.operation === ECHO_HERE) {
-      this.addresses.noteAgent(port);
+      this.addresses.noteAgent(port, now);
       return true;
     }
     const nonce = this.#nonces.find((known) => Buffer.compare(known, echo.nonce) === 0);
     if (nonce === undefined) return false;
     if (echo.operation === ECHO_ANSWER && echo.port === port) {
-      this.addresses.noteAgent(port);
+      this.addresses.noteAgent(port, now);
       this.#accept(port, nonce, echo.port);
     }
     return true;

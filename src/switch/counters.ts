@@ -2,6 +2,7 @@
  * Counters in shared memory: one row of doubles per port (exact up to 2^53), written by the switch thread, read by
  * anyone at any time. They are the ledger's terms themselves, not a copy of them.
  */
+import { MAX_NETWORK_PORTS } from '../definition/definition.js';
 import type { PortId } from '../frame/types.js';
 import { DISCARD_REASONS, DROP_REASONS, type PortLedger } from './ledger.js';
 
@@ -22,7 +23,7 @@ export const DROPPED = DISCARDED + DISCARD_REASONS.length;
 const ROW = DROPPED + DROP_REASONS.length;
 
 /** Rows; a network has no more ports in its life than this. */
-export const MAX_PORTS = 1024;
+export const MAX_PORTS = MAX_NETWORK_PORTS;
 
 export const counterMemory = (): SharedArrayBuffer =>
   new SharedArrayBuffer(MAX_PORTS * ROW * Float64Array.BYTES_PER_ELEMENT);

@@ -29,6 +29,9 @@ export const HOLD_QUEUE_FRAMES = 65_536;
 export const HOLD_QUEUE_BYTES = 256 * 1024 * 1024;
 /** While a hold that ran over is being delivered, what comes meanwhile finds room too, up to this multiple. */
 const MOST_FULLNESS = 4;
+const TAG_ETHERTYPE = 0x8100;
+/** Addresses, tag, EtherType. */
+const TAGGED_BYTES = 18;
 /** A port that takes nothing is asked again after a tenth of the time it has refused, within these bounds. */
 const RETRY_MIN_MS = 0.1;
 const RETRY_MAX_MS = 50;
@@ -172,7 +175,9 @@ export class Egress {
     const slot = this.#memory.stage(i, stored);
     const length = stored.length - VNET_HEADER_BYTES;
     const start = slot + FRAME_OFFSET;
-    if (this.#vlan === 0) list.add(slot, start, length);
+    // Every frame of a VLAN is tagged in here; one that is not comes from an image that somebody made up.
+    const tagged = length >= TAGGED_BYTES && this.#memory.bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
+    if (this.#vlan === 0 || !tagged) list.add(slot, start, length);
     else list.add(slot, removeTag(this.#memory.bytes, slot, start), length - 4);
   }
 

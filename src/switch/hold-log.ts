@@ -8,6 +8,9 @@ import * as File from './hold-file.js';
 import type { HoldStore } from './hold-store.js';
 import type { FrameQueue, HeldFrame } from './queue.js';
 
+/** What the log needs of a queue. */
+type Queue = Pick<FrameQueue, 'length' | 'at' | 'replace'>;
+
 /** Entries that follow each other in one segment. */
 interface Run {
   readonly segment: number;
@@ -38,7 +41,7 @@ export class PortLog {
   }
 
   #append(frame: HeldFrame): void {
-    if (!this.#store.logging || !this.#write(frame, (this.#head + this.#logged) | 0)) return;
+    if (!this.#ready() || !this.#write(frame, (this.#head + this.#logged) | 0)) return;
     this.#store.segments.commit();
     this.#logged++;
     const { current } = this.#store.segments;
@@ -59,6 +62,8 @@ export class PortLog {
   }
 
   #prepend(frames: readonly HeldFrame[]): void {
+    // Behind loose ones nothing can be put before the head: what goes first would not be in the file.
+    const ready = this.#loose === 0 && this.#ready();
     const head = (this.#head - frames.length) | 0;
     const segments: number[] = [];
     const writes = (frame: HeldFrame, i: number): boolean => {
@@ -66,8 +71,7 @@ export class PortLog {
       segments.push(this.#store.segments.current);
       return true;
     };
-    // Behind loose ones nothing can be put before the head: what goes first would not be in the file.
-    if (this.#loose > 0 || !this.#store.logging || !frames.every(writes)) {
+    if (!ready || !frames.every(writes)) {
       this.#loose += frames.length;
       return;
     }
@@ -96,9 +100,11 @@ export class PortLog {
   #write(frame: HeldFrame, position: number): boolean {
     const { segments, words } = this.#store;
     const from = this.#store.placeOf(frame);
-    if (!this.#named() || from === 0) return this.#giveUp();
-    const place = segments.allot(File.ENTRY_BYTES);
-    if (place === 0) return this.#giveUp();
+    const place = from === 0 ? 0 : segments.allot(File.ENTRY_BYTES);
+    if (place === 0) {
+      this.#store.giveUp('no room in the run directory');
+      return false;
+    }
     words[place / 4] = (File.ENTRY_KIND << File.KIND_SHIFT) | this.#name;
     words[place / 4 + 1] = position;
     words[place / 4 + 2] = from;
@@ -106,17 +112,14 @@ export class PortLog {
     return true;
   }
 
-  #giveUp(): false {
-    this.#store.giveUp(this.#name < 0 ? 'too many ports' : 'no room in the run directory');
-    return false;
-  }
-
-  #named(): boolean {
+  /** Whether places of this queue are to be written, and can be named. */
+  #ready(): boolean {
+    if (!this.#store.logging) return false;
     if (this.#name >= 0) return true;
     this.#name = this.#store.nameOf(this.#id);
-    if (this.#name < 0) return false;
-    this.#head = this.#store.words[File.HEADS_AT / 4 + this.#name]!; // of a port of this name that went
-    return true;
+    if (this.#name < 0) this.#store.giveUp('too many ports');
+    else this.#head = this.#store.words[File.HEADS_AT / 4 + this.#name]!; // of a port of this name that went
+    return this.#name >= 0;
   }
 
   #moveHead(to: number): void {
@@ -125,7 +128,7 @@ export class PortLog {
   }
 
   /** The first `count` frames of the queue are about to leave it. */
-  shifted(queue: FrameQueue, count: number): void {
+  shifted(queue: Queue, count: number): void {
     if (this.#logged === 0 && this.#stored === 0) {
       this.#loose = Math.max(0, this.#loose - count);
       return;
@@ -174,7 +177,7 @@ export class PortLog {
   }
 
   /** Moves into the file what waits outside it. `moved` remembers what has been: a flooded frame lies in many queues. */
-  secure(queue: FrameQueue, moved: Map<HeldFrame, HeldFrame>): void {
+  secure(queue: Queue, moved: Map<HeldFrame, HeldFrame>): void {
     const move = (i: number): HeldFrame => {
       const frame = queue.at(i);
       const there = moved.get(frame) ?? this.#store.moved(frame);

@@ -15,9 +15,16 @@
  * The class is single-threaded and synchronous: when hold() has returned, nothing more is sent until release(). That
  * is the guarantee the quiesce stands on. Time comes from outside, in milliseconds.
  */
+import { StillwireError } from '../errors/index.js';
 import { ETHERTYPE, isMulticast, isReservedMulticast } from '../frame/ethernet.js';
 import { encodeSentinel, isSentinel, newNonce } from '../frame/sentinel.js';
-import { MIN_FRAME_BYTES, VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
+import {
+  MAX_FRAME_BYTES,
+  MIN_FRAME_BYTES,
+  VNET_HEADER_BYTES,
+  type InflightFrame,
+  type PortId,
+} from '../frame/types.js';
 import { BURST, FRAME_OFFSET, FrameList, FrameMemory } from '../port/batch.js';
 import { insertTag } from '../port/packet-receiver.js';
 import { hasRing, type DownEvidence, type PortKind, type UpEvidence } from '../port/evidence.js';
@@ -32,8 +39,12 @@ import type { HeldFrame } from './queue.js';
 import { Recalled } from './recall.js';
 
 const ETHERNET_HEADER_BYTES = 14;
+/** A frame that fills its slot may have been cut by the kernel; and one with a tag put in must still fit an image. */
+const LONGEST_BYTES = MAX_FRAME_BYTES - 8;
 const TAG_ETHERTYPE = 0x8100;
 const VLAN_ID = 0x0fff;
+/** No VLAN: reserved by IEEE 802.1Q, never on a wire. */
+const RESERVED_VLAN = 0x0fff;
 /**
  * Sentinels in a row. One that is read proves that every frame before it has arrived. But even a guest that takes nothing
  * (no driver, paused by its user) lets its hypervisor read one frame: a second that is read too shows that it takes them.
@@ -46,6 +57,15 @@ const SENTINELS = 2;
 const FIRST_SEQUENCE = 2 ** 40;
 /** Nonces of past holds still recognised: a sentinel may sit for long in the ring of a guest that reads nothing. */
 const NONCES_KEPT = 64;
+/** Stations a mark takes along; what is left out is flooded for once after a restart. All must fit a manifest. */
+const STATIONS_SAVED = 16_384;
+
+/**
+ * Bounds of all hold queues together; more ends the hold as one full queue does. A frame for many counts once. An image
+ * takes at least as much (image/inflight.ts).
+ */
+export const HOLD_FRAMES_IN_ALL = 500_000;
+export const HOLD_BYTES_IN_ALL = 768 * 1024 * 1024;
 
 export interface SegmentSettings {
   readonly reservedMulticast: 'forward' | 'drop';
@@ -126,7 +146,7 @@ function withTag(stored: Buffer, vlan: number): Buffer {
 }
 
 export class Switch {
-  readonly memory = new FrameMemory();
+  readonly memory: FrameMemory;
   watcher: FrameWatcher | undefined;
   readonly #counters: SharedArrayBuffer;
   readonly #segments = new Map<string, Segment>();
@@ -148,13 +168,25 @@ export class Switch {
   #held = false;
   /** The fullest hold queue of this hold; see {@link Egress.fullness}. */
   #fullness = 0;
+  /** Frames kept since the hold began, and their bytes. */
+  #keptInHold = 0;
+  #bytesInHold = 0;
   #now = 0;
   readonly #store: HoldStore | undefined;
   /** A hold has begun, and what waited before it is not in the hold file yet. */
   #toSecure = false;
 
-  /** @param store where frames are kept during a hold; absent: in heap memory. The switch closes it. */
-  constructor(counters: SharedArrayBuffer, wallClock: () => bigint, store?: HoldStore) {
+  /**
+   * @param store where frames are kept during a hold; absent: in heap memory. The switch closes it.
+   * @param memory where frames pass through; mapped for the life of the process, so that tests share one
+   */
+  constructor(
+    counters: SharedArrayBuffer,
+    wallClock: () => bigint,
+    store?: HoldStore,
+    memory = new FrameMemory(),
+  ) {
+    this.memory = memory;
     this.#counters = counters;
     this.#wallClock = wallClock;
     this.#store = store;
@@ -188,6 +220,12 @@ export class Switch {
     const segment = this.#segments.get(segmentName);
     if (segment === undefined) throw new Error(`no segment ${segmentName}`);
     const index = this.#members.length;
+    if (index >= Row.MAX_PORTS) {
+      throw new StillwireError(
+        'USAGE',
+        `${port.id}: a network has at most ${Row.MAX_PORTS} ports in its life`,
+      );
+    }
     const row = Row.counterRow(this.#counters, index);
     const egress = new Egress(port, vlan, row, this.memory, this.#store?.log(port.id));
     const member = { index, port, segment, vlan, row, egress };
@@ -250,7 +288,7 @@ export class Switch {
     let start = frameStart;
     let length = frameBytes;
     if (this.watcher !== undefined) this.watcher(member.port.id, bytes.subarray(start, start + length));
-    if (length < ETHERNET_HEADER_BYTES || isMulticast(bytes, start + 6))
+    if (length < ETHERNET_HEADER_BYTES || length > LONGEST_BYTES || isMulticast(bytes, start + 6))
       return this.#discard(member, 'malformed');
     if (length < MIN_FRAME_BYTES) {
       bytes.fill(0, start + length, start + MIN_FRAME_BYTES); // IEEE 802.3: padded by the sender's NIC, were it real
@@ -263,7 +301,7 @@ export class Switch {
     const typeAt = start + (tagged ? 16 : 12);
     if (
       isSentinel(bytes, typeAt, length, this.#nonces) ||
-      this.#cookies.takes(member.index, bytes, typeAt, end)
+      this.#cookies.takes(member.index, bytes, typeAt, end, this.#now)
     ) {
       return this.#discard(member, 'swallowed');
     }
@@ -273,6 +311,7 @@ export class Switch {
       start = insertTag(bytes, slot, start, TAG_ETHERTYPE * 0x10000 + vlan);
       length += 4;
     }
+    if (vlan === RESERVED_VLAN) return this.#discard(member, 'vlan');
 
     segment.table.learn(bytes, start + 6, vlan, member.index, this.#now);
     if (bytes.readUInt16BE(typeAt) === ETHERTYPE.arp && hasRing(member.port.kind)) {
@@ -299,7 +338,7 @@ export class Switch {
       if (!this.#held && to.egress.direct) to.egress.addDirect(slot, start, length);
       else {
         to.egress.enqueue(this.#keep(from, slot, start, length), this.#held);
-        if (this.#held) this.#fullness = Math.max(this.#fullness, to.egress.fullness);
+        if (this.#held) this.#fullness = Math.max(this.#fullness, to.egress.fullness, this.#fullnessInAll);
       }
     }
     return copies;
@@ -320,7 +359,13 @@ export class Switch {
     const frame = { sequence, timeNs, ingress: from.port.id, stored, restored: false };
     this.#keptCount++;
     this.#kept[place] = frame;
+    this.#keptInHold++;
+    this.#bytesInHold += stored.length;
     return frame;
+  }
+
+  get #fullnessInAll(): number {
+    return Math.max(this.#keptInHold / HOLD_FRAMES_IN_ALL, this.#bytesInHold / HOLD_BYTES_IN_ALL);
   }
 
   /** Memory for a frame to be kept: in the hold file during a hold and its release, if there is one. */
@@ -363,7 +408,7 @@ export class Switch {
     for (const { port } of this.#byId.values()) port.beginHold(); // may throw; then there is no hold
     this.#cookies.beginHold();
     this.#held = true;
-    this.#fullness = 0;
+    this.#fullness = this.#keptInHold = this.#bytesInHold = 0;
     this.#recalled.clear();
     this.#store?.begin();
     this.#toSecure = this.#store !== undefined;
@@ -397,12 +442,12 @@ export class Switch {
   }
 
   /** Puts a cookie behind the last frame sent on each of these ports (absent: on all) where frames can lie. */
-  sendCookies(nonce: Uint8Array, ports?: readonly PortId[]): void {
+  sendCookies(nonce: Uint8Array, now: number, ports?: readonly PortId[]): void {
     this.#cookies.recognise([nonce]);
     for (const member of this.#byId.values()) {
       const { id, kind } = member.port;
       if (!hasRing(kind) || ports?.includes(id) === false) continue;
-      this.#cookies.ask(member.index, nonce);
+      this.#cookies.ask(member.index, nonce, now);
       this.#sendCookie(member);
     }
   }
@@ -412,11 +457,11 @@ export class Switch {
   }
 
   /** Swallows cookies with these nonces and what answers them from now on; and knows who answers. */
-  recogniseCookies(nonces: readonly Uint8Array[], addresses: readonly AddressOnPort[]): void {
+  recogniseCookies(nonces: readonly Uint8Array[], addresses: readonly AddressOnPort[], now: number): void {
     this.#cookies.recognise(nonces);
     for (const { port, ...answerer } of addresses) {
       const member = this.#byId.get(port);
-      if (member !== undefined) this.#cookies.addresses.restore({ ...answerer, port: member.index });
+      if (member !== undefined) this.#cookies.addresses.restore({ ...answerer, port: member.index }, now);
     }
   }
 
@@ -490,11 +535,11 @@ export class Switch {
     return {
       frames,
       ledger: this.ledger(),
-      stations: this.stations(now),
+      stations: this.stations(now, Math.floor(STATIONS_SAVED / Math.max(1, this.#byId.size))),
       nonces: this.#nonces,
       cookies: this.#cookies.nonces,
       addresses: this.#cookies.addresses
-        .answerers()
+        .answerers(now)
         .map((answerer) => ({ ...answerer, port: this.#members[answerer.port]!.port.id })),
     };
   }
@@ -546,9 +591,10 @@ export class Switch {
     return this.#accounts.map(({ id, row }) => Row.readLedger(id, row));
   }
 
-  stations(now: number): StationOnPort[] {
+  /** @param most stations of one port, the last heard of them */
+  stations(now: number, most?: number): StationOnPort[] {
     return [...this.#segments.values()].flatMap(({ name, table }) =>
-      table.stations(now).map(({ vlan, mac, port }) => ({
+      table.stations(now, most).map(({ vlan, mac, port }) => ({
         segment: name,
         vlan,
         mac,

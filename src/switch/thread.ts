@@ -191,7 +191,7 @@ class SwitchThread {
     },
     cookies: ({ epoch, nonce, ports }) => {
       this.#fence(epoch);
-      this.#switch.sendCookies(nonce, ports);
+      this.#switch.sendCookies(nonce, monotonicMs(), ports);
       return undefined;
     },
     recall: ({ epoch, ports }) => {
@@ -243,7 +243,7 @@ class SwitchThread {
     restore: ({ epoch, frames, stations, nonces, cookies, addresses }) => {
       this.#fence(epoch);
       this.#switch.recognise(nonces);
-      this.#switch.recogniseCookies(cookies, addresses);
+      this.#switch.recogniseCookies(cookies, addresses, monotonicMs());
       this.#switch.learnStations(stations, monotonicMs());
       this.#switch.restore(frames);
       this.#watchAll();

@@ -21,4 +21,5 @@ export * from './packet.js';
 export * from './fd-passing.js';
 export * from './pidfd.js';
 export * from './clock.js';
+export * from './ownership.js';
 export { PAGE_BYTES } from './page.js';

@@ -29,7 +29,6 @@ export class MappedFile implements Arena {
   readonly address: number;
   readonly bytes: Buffer;
   readonly #fd: number;
-  readonly #path: string;
 
   /**
    * Creates the file, in place of any other, readable to its owner only.
@@ -38,7 +37,6 @@ export class MappedFile implements Arena {
    */
   constructor(path: string, most: number) {
     rmSync(path, { force: true });
-    this.#path = path;
     this.#fd = openFd(path, O_RDWR | O_CREAT | O_EXCL);
     this.address = cMmap(0, most, PROT_READ_WRITE, MAP_SHARED, this.#fd, 0);
     if (this.address === -1) {
@@ -61,9 +59,9 @@ export class MappedFile implements Arena {
     return cFallocate(this.#fd, PUNCH_HOLE_KEEP_SIZE, offset, length) === 0;
   }
 
-  /** Bytes of the file system: all, and those still to be had. */
+  /** Bytes of the file system: all, and those still to be had. By the descriptor, for the file may be renamed. */
   space(): { readonly total: number; readonly free: number } {
-    const { bsize, blocks, bavail } = statfsSync(this.#path);
+    const { bsize, blocks, bavail } = statfsSync(`/proc/self/fd/${this.#fd}`);
     return { total: blocks * bsize, free: bavail * bsize };
   }
 

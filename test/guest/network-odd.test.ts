@@ -20,15 +20,19 @@ test('a guest without a driver makes its own port unproven, and nobody waits for
   await boot({ g1: G1, g2: G2, deaf: { segments: ['lan'], parameters: ['sw.skip=virtio_net'] } });
   await delay(300);
   const bounds = { drainMs: 100 };
-  const first = await lab.checkpoint('first', { bounds });
-  const refused = await failure(lab.checkpoint('never', { requireProof: true, bounds }));
-  expect(refused.code).toBe('NOT_PROVEN');
+  const unready = 'keep';
+  const first = await lab.checkpoint('first', { unready, bounds });
+  const unproven = await failure(lab.checkpoint('never', { unready, requireProof: true, bounds }));
+  expect(unproven.code).toBe('NOT_PROVEN');
+  expect(unproven.message).toContain('deaf/nic0');
+  const refused = await failure(lab.checkpoint('never', { bounds }));
+  expect(refused.code).toBe('PORT_UNREADY');
   expect(refused.message).toContain('deaf/nic0');
-  const second = await lab.killAndRestart('second', { bounds });
+  const second = await lab.killAndRestart('second', { unready, bounds });
   for (const { proven, ports } of [first, second]) {
     expect(proven).toBe(false);
     expect(ports.filter((port) => !port.proven).map(({ port }) => port)).toEqual(['deaf/nic0']);
-    expect(ports.find(({ port }) => port === 'deaf/nic0')?.reason).toMatch(/sentinel|ring/);
+    expect(ports.find(({ port }) => port === 'deaf/nic0')?.reason).toMatch(/taken back|ring/);
   }
   const tally = await lab.finish();
   expect(tally, JSON.stringify(tally)).toSatisfy(isFaultless);
@@ -74,9 +78,9 @@ test('a guest that the user had paused stays paused, after a checkpoint and afte
   const states = async (): Promise<string[]> =>
     Promise.all(['g1', 'g2', 'idle'].map((guest) => lab.live.guests.get(guest)!.runState()));
   await lab.qmp('idle', 'stop');
-  await lab.checkpoint('first');
+  await lab.checkpoint('first', { unready: 'keep' });
   expect(await states()).toEqual(['running', 'running', 'paused']);
-  await lab.killAndRestart('second');
+  await lab.killAndRestart('second', { unready: 'keep' });
   expect(await states()).toEqual(['running', 'running', 'paused']);
   await lab.qmp('idle', 'cont');
   await lab.console('idle').type('echo here-again');

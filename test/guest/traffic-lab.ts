@@ -30,7 +30,7 @@ const rooms = {
 };
 export const { flatGuests, ROUTED_GUESTS } = rooms.guests;
 export const { isFaultless } = rooms.tally;
-export const { verifyImage } = rooms.image;
+export const { openImage, verifyImage } = rooms.image;
 
 /** The StillwireError, of the build, that a promise rejects with. */
 export async function failure(promise: Promise<unknown>): Promise<StillwireError> {

@@ -19,14 +19,23 @@ function demandFresh(): void {
 }
 
 type NetworkRoom = typeof import('../../src/network/index.js');
+type SwitchRoom = typeof import('../../src/switch/index.js');
 type SysRoom = typeof import('../../src/sys/index.js');
 
 /** @throws Error when the build is older than its source */
-export async function loadBuild(): Promise<{ network: NetworkRoom; sys: SysRoom }> {
+export async function loadBuild(): Promise<{
+  /** Where the build lies. */
+  root: string;
+  network: NetworkRoom;
+  switch: SwitchRoom;
+  sys: SysRoom;
+}> {
   demandFresh();
   const load = async (path: string): Promise<unknown> => import(/* @vite-ignore */ `${build}/${path}`);
   return {
+    root: build,
     network: (await load('network/index.js')) as NetworkRoom,
+    switch: (await load('switch/index.js')) as SwitchRoom,
     sys: (await load('sys/index.js')) as SysRoom,
   };
 }

@@ -3,6 +3,7 @@ import { expect } from 'vitest';
 import type { PortId } from '../../src/frame/types.js';
 import type { PortKind } from '../../src/port/evidence.js';
 import { counterMemory } from '../../src/switch/counters.js';
+import type { HoldStore } from '../../src/switch/hold-store.js';
 import { imbalances } from '../../src/switch/ledger.js';
 import { Switch } from '../../src/switch/switch.js';
 import { FakePort } from './fake-port.js';
@@ -21,16 +22,22 @@ export class Bench {
   readonly #numbers = new Map<PortId, number>();
   now = 1000;
 
-  constructor(ports: readonly BenchPort[], reservedMulticast: 'forward' | 'drop' = 'forward') {
-    this.core = new Switch(counterMemory(), () => BigInt(Math.floor(this.now)) * 1_000_000n);
-    for (const name of new Set(ports.map(({ segment = 'lan' }) => segment))) {
+  constructor(
+    ports: readonly BenchPort[],
+    reservedMulticast: 'forward' | 'drop' = 'forward',
+    store?: HoldStore,
+  ) {
+    this.core = new Switch(counterMemory(), () => BigInt(Math.floor(this.now)) * 1_000_000n, store);
+    for (const name of new Set(['lan', ...ports.map(({ segment = 'lan' }) => segment)])) {
       this.core.addSegment(name, { reservedMulticast, ageingSeconds: 300 });
     }
-    for (const { id, vlan = 0, segment = 'lan', kind = 'tap' } of ports) {
-      const port = new FakePort(id, this.core.memory, kind);
-      this.ports.set(id, port);
-      this.#numbers.set(id, this.core.addPort(port, segment, vlan));
-    }
+    for (const port of ports) this.addPort(port);
+  }
+
+  addPort({ id, vlan = 0, segment = 'lan', kind = 'tap' }: BenchPort): void {
+    const port = new FakePort(id, this.core.memory, kind);
+    this.ports.set(id, port);
+    this.#numbers.set(id, this.core.addPort(port, segment, vlan));
   }
 
   port(id: PortId): FakePort {

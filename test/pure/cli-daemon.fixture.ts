@@ -1,7 +1,14 @@
 /** A daemon room that only remembers what it was asked. */
 import type { CheckpointReport, NetworkStatus } from '../../src/checkpoint/index.js';
 import type { Daemon } from '../../src/cli/session.js';
-import type { DaemonClient, Job, ReadyReport, RunningNetwork, StartEvent } from '../../src/daemon/index.js';
+import type {
+  DaemonClient,
+  Job,
+  ReadyReport,
+  RunningNetwork,
+  StaleStatus,
+  StartEvent,
+} from '../../src/daemon/index.js';
 import { StillwireError } from '../../src/errors/index.js';
 import { body } from './image-sample.js';
 
@@ -123,6 +130,13 @@ export function fakeDaemon({ running, leaseMs = 5000, client = {}, failure }: Be
       },
     },
     runningNetworks: () => Promise.resolve(running ?? [{ network: 'lab', state: 'running' }]),
+    staleStatus: (network: string): Promise<StaleStatus> =>
+      Promise.resolve({
+        network,
+        during: 'checkpoint one, with guests stopped',
+        guests: [{ name: 'a', pid: 4711, state: 'paused', toResume: true }],
+        advice: `\`stillwire up FILE\` takes it up again; \`stillwire down -n ${network}\` ends it`,
+      }),
     removeStale: (network: string) => later('removeStale', network),
     launchDaemon: async (job: Job, { onEvent }: { onEvent?: (event: StartEvent) => void }) =>
       Promise.resolve().then(() => start(job, onEvent)),

@@ -28,13 +28,21 @@ describe('status', () => {
     const one = await stillwire(['status', '--json'], fakeDaemon().daemon);
     expect(documentOf(one)).toMatchObject({ schemaVersion: 1, networks: [{ network: 'lab' }], stale: [] });
     const none = await stillwire(['status', '--json'], fakeDaemon({ running: [] }).daemon);
-    expect(documentOf(none)).toEqual({ schemaVersion: 1, networks: [], stale: [] });
+    expect(documentOf(none)).toEqual({ schemaVersion: 1, networks: [], stale: [], remains: [] });
     const stale = fakeDaemon({ running: [{ network: 'old', state: 'stale' }] }).daemon;
     expect(documentOf(await stillwire(['status', '--json'], stale))).toMatchObject({
       networks: [],
       stale: ['old'],
+      remains: [{ network: 'old', guests: [{ name: 'a', pid: 4711, state: 'paused', toResume: true }] }],
     });
-    expect((await stillwire(['status'], stale)).stdout).toContain('stillwire down -n old');
+    const { stdout, code } = await stillwire(['status'], stale);
+    expect(stdout).toContain('network old: its daemon died during checkpoint one, with guests stopped');
+    expect(stdout).toMatch(/a +paused, to be resumed +4711/);
+    expect(stdout).toContain('stillwire up FILE');
+    expect(code).toBe(0);
+    const named = await stillwire(['status', '-n', 'old', '--json'], stale);
+    expect(documentOf(named)).toMatchObject({ stale: ['old'] });
+    expect(named.code).toBe(3);
   });
 
   test('-n goes to that network', async () => {

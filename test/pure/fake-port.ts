@@ -3,7 +3,7 @@ import type { PortId } from '../../src/frame/types.js';
 import { VNET_HEADER_BYTES } from '../../src/frame/types.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from '../../src/port/batch.js';
 import type { DownEvidence, PortKind, UpEvidence } from '../../src/port/evidence.js';
-import type { Port, Unread } from '../../src/port/port.js';
+import { NOTHING_UNREAD, type Port, type Unread } from '../../src/port/port.js';
 import { noteSent } from '../../src/sys/index.js';
 
 export interface Wire {
@@ -80,6 +80,7 @@ export class FakePort implements Port {
   }
 
   recall(): Unread {
+    if (this.kind !== 'tap') return NOTHING_UNREAD;
     const stored = ({ vnet, bytes }: Wire): Buffer => Buffer.concat([vnet, bytes]);
     const ring = this.ring.splice(0).map(stored);
     this.#readSinceRecall = 0;

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parseNetworkFile } from '../../src/definition/file.js';
 import type { Fault, Surroundings } from '../../src/definition/file.js';
 import { NAME_RULE } from '../../src/definition/names.js';
-import { failure, faultsOf, LAN } from './network-file.fixture.js';
+import { failure, faultsOf, LAN, parse } from './network-file.fixture.js';
 
 /** The faults of a text, in which ‸ marks where each is expected. */
 function expectFaults(marked: string, messages: readonly string[]): void {
@@ -420,8 +420,17 @@ describe('a fault is told with its place', () => {
   test.each(FAULTS)('%s', (_what, text, messages) => expectFaults(text, messages));
 
   test('a file too large', () => {
-    expectFaults(`‸# ${'x'.repeat(1 << 20)}`, [
-      'the file has 1048578 bytes; a network file has at most 1048576',
+    expectFaults(`‸# ${'x'.repeat(1 << 18)}`, [
+      'the file has 262146 bytes; a network file has at most 262144',
+    ]);
+  });
+
+  test('more ports than a network can have', () => {
+    const nics = Array.from({ length: 1024 }, () => '{segment: lan}').join(', ');
+    const text = `${LAN}guests:\n  a: {nics: [${nics}]}\nports:\n  p: {segment: lan, kind: external, device: d}\n`;
+    expect(() => parse(text.slice(0, text.indexOf('ports:')))).not.toThrow();
+    expect(faultsOf(failure(text)).map(({ message }) => message)).toEqual([
+      'a network has at most 1024 ports, this one 1025',
     ]);
   });
 

@@ -119,8 +119,8 @@ describe('NICs', () => {
       'tap,id=stillwire-nic1,fd=4,vhost=off',
     ]);
     expect(values(args, '-device')).toEqual([
-      'virtio-net-pci,netdev=stillwire-nic0,id=stillwire-nic0-device,mac=52:54:00:00:00:01,romfile=,addr=0x10',
-      'virtio-net-pci,netdev=stillwire-nic1,id=stillwire-nic1-device,mac=52:54:00:00:00:02,romfile=,addr=0x11',
+      'virtio-net-pci,netdev=stillwire-nic0,id=stillwire-nic0-device,mac=52:54:00:00:00:01,romfile=,addr=0x10,ctrl_vlan=off',
+      'virtio-net-pci,netdev=stillwire-nic1,id=stillwire-nic1-device,mac=52:54:00:00:00:02,romfile=,addr=0x11,ctrl_vlan=off',
     ]);
   });
 
@@ -135,7 +135,7 @@ describe('NICs', () => {
   test('a device that is not on PCI has neither ROM nor address', () => {
     const [device] = values(withNics([{ model: 'virtio-net-device' }]), '-device');
     expect(device).toBe(
-      'virtio-net-device,netdev=stillwire-nic0,id=stillwire-nic0-device,mac=52:54:00:00:00:01',
+      'virtio-net-device,netdev=stillwire-nic0,id=stillwire-nic0-device,mac=52:54:00:00:00:01,ctrl_vlan=off',
     );
   });
 

@@ -1,7 +1,10 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { StillwireError } from '../../src/errors/index.js';
 import { MAX_LINE_BYTES, QmpClient, type QmpEvent } from '../../src/guest/qmp.js';
+import { LineSplitter } from '../../src/guest/qmp-lines.js';
 import { type Command, GREETING, QmpPeer, type Script } from './qmp-peer.js';
 
 const cleanups: (() => unknown)[] = [];
@@ -156,6 +159,52 @@ describe('the end', () => {
     qmp.close();
     qmp.close();
     expect((await pending).code).toBe('GUEST_DIED');
+  });
+});
+
+/** Bytes in use after everything that can go has gone. */
+function memoryKept(): number {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
+
+describe('a peer that means no good', () => {
+  test('may send its line byte by byte, and costs no more than its bytes', () => {
+    const splitter = new LineSplitter(MAX_LINE_BYTES);
+    const before = memoryKept();
+    for (let i = 0; i < 500_000; i++) splitter.push(Buffer.from('['));
+    expect(memoryKept() - before).toBeLessThan(8 * MAX_LINE_BYTES);
+    expect(splitter.pending).toBe(500_000);
+    expect(splitter.push(Buffer.from('x\n'))).toEqual([`${'['.repeat(500_000)}x`]);
+    expect(splitter.pending).toBe(0);
+  });
+
+  test('and does not read: commands are refused before they pile up', async () => {
+    const { peer, qmp } = await speak(silence);
+    peer.pause();
+    const long = { text: 'y'.repeat(4_000_000) }; // more than the socket takes at once
+    const first = failure(qmp.execute('x', long));
+    await delay(20);
+    const more = Array.from({ length: 300 }, () => failure(qmp.execute('x', {}, { timeoutMs: 60_000 })));
+    const refused = await more[299]!;
+    expect([refused.code, refused.message]).toEqual([
+      'QMP_TIMEOUT',
+      'guest anna: QEMU does not read; 256 commands wait for it',
+    ]);
+    qmp.close();
+    expect((await first).code).toBe('GUEST_DIED');
+    expect((await more[0]!).code).toBe('GUEST_DIED');
+  });
+
+  test('whose words are without end, or no words, is quoted in a few of them', async () => {
+    const { qmp } = await speak(({ execute, id }) => ({
+      error: execute === 'long' ? { class: 'C', desc: 'w'.repeat(100_000) } : { class: {}, desc: [[1]] },
+      id,
+    }));
+    expect((await failure(qmp.execute('long'))).message.length).toBeLessThan(1100);
+    expect((await failure(qmp.execute('odd'))).message).toContain('QEMU refused odd: [[1]]');
   });
 });
 

@@ -230,6 +230,15 @@ describe('a guest that takes nothing', () => {
     expect(channel.order).toEqual(['hold', 'sentinels', 'recall a/nic0', ...ORDER.slice(2)]);
   });
 
+  test('what was taken back is told, though it was so after the drain', async () => {
+    const channel = new ScriptedChannel();
+    let recalled = 0;
+    channel.recall = () => Promise.resolve(void (recalled = 7));
+    channel.observes = () => [observation({ down: { ringEmpty: false, recalled } })];
+    const { evidence } = await run(channel, { unready: 'keep', bounds });
+    expect(judge(evidence[0]!).reason).toMatch(/^7 frames .* taken back/);
+  });
+
   test('the recall is told whose machine will not be stopped', async () => {
     const channel = new ScriptedChannel();
     channel.observes = () => ['a/nic0', 'b/nic0'].map((port) => observation({ port, ...unread }));

@@ -31,7 +31,7 @@ describe('address table', () => {
   const learned = (...packets: Partial<Arp>[]): (string | undefined)[] => {
     const table = new AddressTable();
     for (const packet of packets) table.learn(0, 0, 1, says(packet));
-    return table.answerers().map((answerer) => answerer.ip);
+    return table.answerers(0).map((answerer) => answerer.ip);
   };
 
   test.each<[string, Partial<Arp>, string | undefined]>([
@@ -86,8 +86,8 @@ describe('address table', () => {
           expect(table.of(port).map((known) => `${known.vlan} ${known.ip}`)).toEqual(model.get(port) ?? []);
         }
         const again = new AddressTable();
-        for (const answerer of table.answerers()) again.restore(answerer);
-        expect(again.answerers()).toEqual(table.answerers());
+        for (const answerer of table.answerers(0)) again.restore(answerer, 0);
+        expect(again.answerers(0)).toEqual(table.answerers(0));
         for (const port of [0, 1, 2]) expect(again.of(port)).toEqual(table.of(port));
       }),
       { seed: 3_000_002 },
@@ -96,14 +96,16 @@ describe('address table', () => {
 
   test('agents are remembered, restored and forgotten with their port', () => {
     const table = new AddressTable();
-    table.noteAgent(3);
-    table.noteAgent(3);
-    expect(table.answerers()).toEqual([{ port: 3, vlan: 0 }]);
+    table.noteAgent(3, 0);
+    table.noteAgent(3, 0);
+    expect(table.answerers(0)).toEqual([{ port: 3, vlan: 0 }]);
     const again = new AddressTable();
-    for (const answerer of table.answerers()) again.restore(answerer);
-    expect([again.hasAgent(3), again.hasAgent(2)]).toEqual([true, false]);
+    for (const answerer of table.answerers(0)) again.restore(answerer, 0);
+    expect([again.hasAgent(3, 0), again.hasAgent(2, 0)]).toEqual([true, false]);
+    expect([again.hasAgent(3, 59_000), again.hasAgent(3, 61_000)]).toEqual([true, false]); // it has ended
+    expect(again.answerers(61_000)).toEqual([]);
     again.forgetPort(3);
-    expect(again.answerers()).toEqual([]);
+    expect(again.answerers(0)).toEqual([]);
   });
 });
 
@@ -130,7 +132,7 @@ class Cookies extends Bench {
   ask(ports?: readonly string[]): Buffer {
     const nonce = newNonce();
     this.core.hold();
-    this.core.sendCookies(nonce, ports);
+    this.core.sendCookies(nonce, this.now, ports);
     return nonce;
   }
 
@@ -292,11 +294,11 @@ describe('cookies', () => {
       { port: 'c', vlan: 0, ip: '10.1.0.3' },
     ]);
     const restored = new Bench([{ id: 'b' }, { id: 'a' }]); // in another order
-    restored.core.recogniseCookies(cookies, addresses);
+    restored.core.recogniseCookies(cookies, addresses, 1000);
     restored.send('a', replyTo(seen[69]!, mac(1)), replyTo(seen[6]!, mac(1)), replyTo(seen[5]!, mac(1)));
     expect(restored.core.ledger()[1]!.ingress).toMatchObject({ switched: 1, discarded: { swallowed: 2 } });
     restored.core.hold();
-    restored.core.sendCookies(newNonce());
+    restored.core.sendCookies(newNonce(), 1000);
     expect(restored.core.evidence().map(({ down }) => down.cookie)).toEqual(['asked', 'asked']);
     restored.balances();
   });
@@ -320,15 +322,15 @@ describe('cookies', () => {
     bench.core.removePort('a');
     const mute = new Bench([{ id: 'a' }]);
     mute.core.hold();
-    mute.core.sendCookies(newNonce());
+    mute.core.sendCookies(newNonce(), 1000);
     const state = (): string => mute.core.evidence()[0]!.down.cookie;
     expect(state()).toBe('unasked');
     mute.send('a', echoTo(mute.port('a').read()[0]!.bytes, mac(1)));
     expect(state()).toBe('answered');
     mute.core.hold();
-    mute.core.sendCookies(newNonce());
+    mute.core.sendCookies(newNonce(), 1000);
     expect(state()).toBe('asked');
-    expect(mute.core.mark(0).addresses).toEqual([{ port: 'a', vlan: 0 }]);
+    expect(mute.core.mark(1000).addresses).toEqual([{ port: 'a', vlan: 0 }]);
   });
 
   test('an agent that says it is there is waited for; nobody else hears it', () => {
@@ -339,7 +341,7 @@ describe('cookies', () => {
     );
     expect(bench.sent('b')).toEqual([]);
     bench.core.hold();
-    bench.core.sendCookies(newNonce());
+    bench.core.sendCookies(newNonce(), 1000);
     expect(bench.core.evidence().map(({ down }) => down.cookie)).toEqual(['asked', 'unasked']);
     bench.balances();
   });
