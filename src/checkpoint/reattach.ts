@@ -15,12 +15,11 @@
  * was none. For them it was a cable pulled for a while.
  */
 import { statSync } from 'node:fs';
-import { join } from 'node:path';
-import { nicPort, type GuestDefinition, type NetworkDefinition } from '../definition/index.js';
+import { isAdopted, nicPort, type GuestDefinition, type NetworkDefinition } from '../definition/index.js';
 import { StillwireError } from '../errors/index.js';
 import type { PortId } from '../frame/types.js';
-import { attachQemu, type AttachedQemu } from '../guest/index.js';
-import { Network, namespaceOf } from '../network/index.js';
+import { attachQemu, qmpSocketOf, type AttachedQemu } from '../guest/index.js';
+import { Network, namespaceOf, type AdoptedTap } from '../network/index.js';
 import { recoverHeld } from '../switch/index.js';
 import { closeFd, namespacePath } from '../sys/index.js';
 import { everyone } from './everyone.js';
@@ -38,6 +37,8 @@ export interface ReattachOptions {
   readonly guests: readonly { readonly name: string; readonly pid: number; readonly startTime: string }[];
   /** The netdev of every port. */
   readonly devices: Readonly<Record<PortId, string>>;
+  /** TAPs of adopted guests, as they are to be given back. */
+  readonly borrowed: readonly AdoptedTap[];
   /** Guests that the dead process had stopped: they are resumed if they are paused. */
   readonly resume: readonly string[];
   readonly signal: AbortSignal;
@@ -64,7 +65,7 @@ const REATTACH_LEASE_MS = 15 * 60_000;
 export async function reattach(
   options: ReattachOptions,
 ): Promise<{ live: LiveNetwork; report: ReattachReport }> {
-  const { definition, holdFile, devices, beforePhase = NO_STEP } = options;
+  const { definition, holdFile, devices, borrowed, beforePhase = NO_STEP } = options;
   const watch = new Stopwatch(options.onPhase);
   const timed = async <T>(phase: string, work: () => Promise<T>): Promise<T> => {
     await beforePhase(phase);
@@ -76,10 +77,10 @@ export async function reattach(
   try {
     const taps = await timed('guests', () => findGuests(options, attached));
     const { network, hold } = await timed('open', () =>
-      Network.attachHeld(definition, REATTACH_LEASE_MS, { devices, taps }, { holdFile }),
+      Network.attachHeld(definition, REATTACH_LEASE_MS, { devices, taps, borrowed }, { holdFile }),
     );
     live = new LiveNetwork(network);
-    for (const { guest, letGo } of attached.values()) live.adopt(guest, letGo);
+    for (const { guest, letGo } of attached.values()) live.admitFound(guest, letGo);
     const frames = await recoverHeld(holdFile);
     await timed('restore', () =>
       hold.restore({ frames, stations: [], nonces: [], cookies: [], addresses: [] }),
@@ -116,9 +117,11 @@ async function attachGuests(options: ReattachOptions, attached: Map<string, Atta
   await everyone(options.guests, async ({ name, ...process }) => {
     const definition = options.definition.guests[name];
     if (definition === undefined) return;
-    const qmpSocket = join(runDirectory, `${name}.qmp`);
+    const qmpSocket = qmpSocketOf(name, definition, runDirectory);
+    const known = isAdopted(definition) ? {} : definition;
     try {
-      attached.set(name, await attachQemu({ name, definition, ...process, qmpSocket, runDirectory, signal }));
+      const options = { name, definition: known, ...process, qmpSocket, runDirectory, signal };
+      attached.set(name, await attachQemu(options));
     } catch (error) {
       if (!(error instanceof StillwireError && error.code === 'GUEST_DIED')) throw error;
     }

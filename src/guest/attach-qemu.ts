@@ -12,15 +12,15 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { GuestDefinition } from '../definition/definition.js';
+import type { QemuDefinition } from '../definition/definition.js';
 import { StillwireError } from '../errors/index.js';
 import { closeFd } from '../sys/fd.js';
 import { FoundProcess } from './found-process.js';
 import { takeTaps, type FoundTap } from './found-taps.js';
 import type { Guest } from './guest.js';
 import { QemuGuest } from './qemu-guest.js';
-import { hashBootFiles } from './qemu-identity.js';
-import { abandonMigration, prepareMigration } from './qemu-migration.js';
+import { hashBootFiles, memoryOf } from './qemu-identity.js';
+import { abandonMigration, handState, prepareMigration } from './qemu-migration.js';
 import { QmpClient } from './qmp.js';
 
 /** How long QEMU may take to notice that its last client has gone, and to greet us. */
@@ -28,7 +28,8 @@ const GREETING_TIMEOUT_MS = 10_000;
 
 export interface AttachQemuOptions {
   readonly name: string;
-  readonly definition: Pick<GuestDefinition, 'memory' | 'kernel' | 'initrd' | 'console'>;
+  /** Of a QEMU that a daemon of ours started; `{}` for somebody else's. */
+  readonly definition: Partial<Pick<QemuDefinition, 'memory' | 'kernel' | 'initrd' | 'console'>>;
   readonly pid: number;
   /** Clock ticks from boot to its start; absent: whoever has the pid now. */
   readonly startTime?: string;
@@ -36,6 +37,8 @@ export interface AttachQemuOptions {
   readonly qmpSocket: string;
   /** Where its output NAME.log is looked for. */
   readonly runDirectory: string;
+  /** It was started with `-S -incoming defer`: this state is loaded into it. The descriptor stays the caller's. */
+  readonly incoming?: { readonly stateFd: number };
   /** Ends the attempt, and only that. */
   readonly signal: AbortSignal;
 }
@@ -68,13 +71,16 @@ export async function attachQemu(options: AttachQemuOptions): Promise<AttachedQe
     process.release();
   };
   let taps: readonly FoundTap[] = [];
+  let memory: number;
   try {
     qmp = await connectTo(process, options);
     if (qmp.peer.pid !== pid) {
       throw new StillwireError('GUEST_FAILED', `its QMP socket is that of process ${qmp.peer.pid}`);
     }
-    await abandonMigration(qmp, name);
+    if (options.incoming === undefined) await abandonMigration(qmp, name);
     await prepareMigration(qmp);
+    if (options.incoming !== undefined) await handState(qmp, name, options.incoming.stateFd);
+    memory = definition.memory ?? (await memoryOf(qmp));
     taps = takeTaps(process);
     options.signal.throwIfAborted();
   } catch (error) {
@@ -94,7 +100,7 @@ export async function attachQemu(options: AttachQemuOptions): Promise<AttachedQe
   const { console } = definition;
   if (console !== undefined) void process.ended.then(() => rmSync(console, { force: true })); // QEMU leaves it
   const hashes = hashBootFiles(name, definition);
-  return { guest: new QemuGuest(name, process, qmp, definition.memory * 2 ** 20, hashes), taps, letGo };
+  return { guest: new QemuGuest(name, process, qmp, memory * 2 ** 20, hashes), taps, letGo };
 }
 
 function connectTo(

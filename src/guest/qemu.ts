@@ -7,7 +7,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { StillwireError } from '../errors/index.js';
-import type { GuestDefinition } from '../definition/definition.js';
+import type { QemuDefinition } from '../definition/definition.js';
 import { closeFd, O_RDONLY, openFd } from '../sys/fd.js';
 import type { Guest } from './guest.js';
 import { qemuArguments } from './qemu-arguments.js';
@@ -22,7 +22,7 @@ const START_TIMEOUT_MS = 30_000;
 
 export interface StartQemuOptions {
   readonly name: string;
-  readonly definition: GuestDefinition;
+  readonly definition: QemuDefinition;
   /** Our descriptors of the TAPs, or ends of datagram pairs, in the order of the NICs. Inherited; the caller keeps and closes its own. */
   readonly tapFds: readonly number[];
   /** Exists. Takes the QMP socket NAME.qmp and QEMU's output NAME.log. */

@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { QemuDefinition } from '../../src/definition/definition.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { GuestConsole } from '../../src/demo/guest-console.js';
 import { finishTraffic, trafficRuns } from '../../src/demo/result.js';
@@ -69,10 +70,12 @@ beforeAll(async () => {
     transport: 'dgram',
     segments: { lan: {} },
     guests: Object.fromEntries(
-      Object.entries(guests).map(([name, { kernel, initrd, append, console, consoleLog }]) => [
-        name,
-        { kernel, initrd, append, console, consoleLog, nics: [{ segment: 'lan' }] },
-      ]),
+      Object.entries(guests as Record<string, QemuDefinition>).map(
+        ([name, { kernel, initrd, append, console, consoleLog }]) => [
+          name,
+          { kernel, initrd, append, console, consoleLog, nics: [{ segment: 'lan' }] },
+        ],
+      ),
     ),
     ports: { far: { segment: 'lan', kind: 'dgram', path: './far.sock', peer: './nobody-yet.sock' } },
   };
