@@ -159,8 +159,9 @@ ports:
 `;
 
   test('one word for all NICs, one for a NIC; a TAP is what goes without saying', () => {
-    const { guests, ports } = parse(FILE).definition;
-    expect(guests['a']?.nics.map(({ transport }) => transport)).toEqual(['dgram', undefined]);
+    const { definition } = parse(FILE);
+    const { ports } = definition;
+    expect(machinesOf(definition)['a']?.nics.map(({ transport }) => transport)).toEqual(['dgram', undefined]);
     expect(ports['p']).toEqual({
       ...{ kind: 'dgram', segment: 'lan', path: '/lab/p.sock', peer: '/run/q.sock', mtu: 1500, vlan: 3 },
     });
