@@ -77,11 +77,20 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
       const incoming = incomingOf(name);
       if (incoming === 'ended') return;
       const tapFds = definition.nics.map((nic) => this.network.tapFd(nicPort(name, nic.name)));
+      const keptFds = definition.nics.flatMap((nic) => this.network.ourEnd(nicPort(name, nic.name)) ?? []);
       const restarting = incoming && {
         incoming: { stateFile: incoming.stateFile },
         ...(incoming.machine === undefined ? {} : { machine: incoming.machine }),
       };
-      const guest = await startQemu({ name, definition, tapFds, runDirectory, signal, ...restarting });
+      const guest = await startQemu({
+        name,
+        definition,
+        tapFds,
+        keptFds,
+        runDirectory,
+        signal,
+        ...restarting,
+      });
       onProgress?.(`guest ${name} ${incoming === undefined ? 'started' : 'loaded'}`);
       this.#admit(guest);
     });

@@ -10,8 +10,14 @@ import {
   type PortDefinition,
 } from '../definition/definition.js';
 import type { PortId } from '../frame/types.js';
-import { closeFd, mayMakeDevices, namespacePath, setTapPersistent } from '../sys/index.js';
-import { SwitchHandle, type CapturedFrame, type Commands, type Notice } from '../switch/index.js';
+import { closeFd, descriptorName, mayMakeDevices, namespacePath, setTapPersistent } from '../sys/index.js';
+import {
+  SwitchHandle,
+  type CapturedFrame,
+  type Commands,
+  type DatagramEnds,
+  type Notice,
+} from '../switch/index.js';
 import { Hold, type HoldOptions } from './hold.js';
 import { LeasedChannel } from './leased-channel.js';
 import {
@@ -46,6 +52,14 @@ export interface Remains {
   readonly devices: Readonly<Record<PortId, string>>;
   /** Our descriptors of the TAPs whose guests live, by port; the network's from then on. */
   readonly taps: ReadonlyMap<PortId, number>;
+  /** Likewise of both ends of their datagram pairs. */
+  readonly pairs?: ReadonlyMap<PortId, DatagramEnds>;
+}
+
+/** {@link Remains} of which the network takes what it uses. */
+interface Leavings extends Remains {
+  readonly taps: Map<PortId, number>;
+  readonly pairs: Map<PortId, DatagramEnds>;
 }
 
 export class Network extends EventEmitter<NetworkEvents> {
@@ -58,15 +72,13 @@ export class Network extends EventEmitter<NetworkEvents> {
   /** Descriptors of device ports, to make them outlive us. */
   readonly #deviceFds: number[] = [];
   readonly #devices: Record<PortId, string> = {};
-  readonly #remains: (Remains & { readonly taps: Map<PortId, number> }) | undefined;
+  /** Our ends of guests' datagram pairs. */
+  readonly #ourEnds = new Map<PortId, number>();
+  readonly #remains: Leavings | undefined;
   #opened = 0;
   #closed = false;
 
-  private constructor(
-    definition: NetworkDefinition,
-    handle: SwitchHandle,
-    remains?: Remains & { readonly taps: Map<PortId, number> },
-  ) {
+  private constructor(definition: NetworkDefinition, handle: SwitchHandle, remains?: Leavings) {
     super();
     this.definition = definition;
     this.#switch = handle;
@@ -108,22 +120,24 @@ export class Network extends EventEmitter<NetworkEvents> {
     remains: Remains,
     options: OpenOptions = {},
   ): Promise<{ network: Network; hold: Hold }> {
-    const namespace = namespaceOf(definition.network);
+    const namespace = namespaceFor(definition);
     const taps = new Map(remains.taps);
+    const pairs = new Map(remains.pairs);
     let network: Network | undefined;
     try {
-      if (!namespaceExists(namespace)) {
+      if (namespace !== undefined && !namespaceExists(namespace)) {
         throw new StillwireError('NETWORK_STALE', `the network namespace ${namespace} is gone`, {
           namespace,
         });
       }
-      const handle = await SwitchHandle.start(namespacePath(namespace), options);
-      network = new Network(definition, handle, { ...remains, taps });
+      const handle = await SwitchHandle.start(namespace && namespacePath(namespace), options);
+      network = new Network(definition, handle, { ...remains, taps, pairs });
       await network.#build(leaseMs);
       return { network, hold: demandHold(network.#hold) };
     } catch (error) {
       await network?.leave();
       for (const fd of taps.values()) closeFd(fd);
+      for (const { socket, otherEnd } of pairs.values()) for (const fd of [socket, otherEnd]) closeFd(fd);
       throw error;
     }
   }
@@ -137,7 +151,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     if (namespace !== undefined) await createNamespace(namespace);
     let network: Network | undefined;
     try {
-      const path = namespace === undefined ? undefined : namespacePath(namespace);
+      const path = namespace && namespacePath(namespace);
       network = new Network(definition, await SwitchHandle.start(path, options));
       await network.#build(leaseMs);
       return { network, hold: network.#hold };
@@ -162,8 +176,7 @@ export class Network extends EventEmitter<NetworkEvents> {
       for (const { name, segment, mtu, vlan = 0, transport } of nics) {
         const id = nicPort(guest, name);
         if (transport === 'dgram') {
-          const { otherEnd } = await this.#switch.call('addDgram', { id, segment, mtu, vlan });
-          if (otherEnd !== undefined) this.#tapFds.set(id, otherEnd);
+          await this.#addPair({ id, segment, mtu, vlan });
           continue;
         }
         const device = this.#name(id, 'tap');
@@ -183,11 +196,22 @@ export class Network extends EventEmitter<NetworkEvents> {
     return (this.#devices[id] = this.#remains?.devices[id] ?? next);
   }
 
+  async #addPair(ask: Omit<Commands['addPair']['ask'], 'found'>): Promise<void> {
+    const { id } = ask;
+    const given = this.#remains?.pairs.get(id);
+    this.#remains?.pairs.delete(id); // the switch's now, whatever becomes of it
+    const ends = await this.#switch.call('addPair', given === undefined ? ask : { ...ask, found: given });
+    this.#devices[id] = pairName(ends);
+    this.#tapFds.set(id, ends.otherEnd);
+    this.#ourEnds.set(id, ends.socket);
+  }
+
   async #addPort(id: PortId, port: PortDefinition): Promise<void> {
     const { segment, mtu, vlan = 0 } = port;
     if (port.kind === 'dgram') {
       const { path, peer } = port;
-      await this.#switch.call('addDgram', { id, segment, mtu, vlan, at: { path, peer } });
+      this.#devices[id] = path;
+      await this.#switch.call('addDgram', { id, segment, mtu, vlan, path, peer });
       return;
     }
     if (port.kind === 'external') {
@@ -210,7 +234,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     if (!found) await addAddresses(netns, device, port.addresses);
   }
 
-  /** The netdev of every port: what {@link attachHeld} needs to know after this process. */
+  /** The netdev of every port, or what stands in its place ({@link pairName}, a path): what {@link attachHeld} needs to know after this process. */
   get devices(): Readonly<Record<PortId, string>> {
     return this.#devices;
   }
@@ -231,6 +255,14 @@ export class Network extends EventEmitter<NetworkEvents> {
     const fd = this.#tapFds.get(id);
     if (fd === undefined) throw new StillwireError('INTERNAL', `no TAP for ${id}`, { port: id });
     return fd;
+  }
+
+  /**
+   * Our end of a guest's datagram pair; undefined for a TAP. Its hypervisor is to inherit it too, unused: so it outlives
+   * us, with what lies in it.
+   */
+  ourEnd(id: PortId): number | undefined {
+    return this.#ourEnds.get(id);
   }
 
   /** The hold that lasts now. */
@@ -342,6 +374,10 @@ function forget(tunFd: number): void {
     // Deleted beneath us, or the switch thread, dying, has closed it.
   }
 }
+
+/** How a datagram pair is known again among the descriptors of a process: the names of its two ends. */
+const pairName = ({ socket, otherEnd }: DatagramEnds): string =>
+  `${descriptorName(socket)} ${descriptorName(otherEnd)}`;
 
 /**
  * The namespace a network needs, if any.
