@@ -83,6 +83,7 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
       const incoming = incomingOf(name);
       if (incoming === 'ended') return;
       const tapFds = definition.nics.map((nic) => this.network.tapFd(nicPort(name, nic.name)));
+      const keptFds = definition.nics.flatMap((nic) => this.network.ourEnd(nicPort(name, nic.name)) ?? []);
       const restarting = incoming && {
         incoming: { stateFile: incoming.stateFile },
         ...(incoming.machine === undefined ? {} : { machine: incoming.machine }),
@@ -95,7 +96,8 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
         for (const { fd } of taps) closeFd(fd); // of the TAPs that are the network's already
         this.admitFound(guest, letGo);
       } else {
-        this.#admit(await startQemu({ name, definition, tapFds, runDirectory, signal, ...restarting }));
+        const options = { name, definition, tapFds, keptFds, runDirectory, signal, ...restarting };
+        this.#admit(await startQemu(options));
       }
       onProgress?.(`guest ${name} ${incoming === undefined ? 'started' : 'loaded'}`);
     });

@@ -81,6 +81,10 @@ export interface AdoptedDefinition extends CommonGuest {
 
 export type GuestDefinition = QemuDefinition | AdoptedDefinition;
 
+/** What carries a NIC's frames; those of an adopted guest are TAPs. */
+export const transportOf = (nic: NicDefinition | AdoptedNic): NicTransport =>
+  ('transport' in nic ? nic.transport : undefined) ?? 'tap';
+
 export const isAdopted = (guest: GuestDefinition): guest is AdoptedDefinition => 'adopt' in guest;
 
 /** A port that leads out of the cut: a veth to the host. */
@@ -143,7 +147,7 @@ export interface NetworkFile {
 /** The first port that takes root to make, with what it is in words; undefined when anyone can open the network. */
 export function privilegedPort({ guests, ports }: NetworkDefinition): string | undefined {
   for (const [guest, { nics }] of Object.entries(guests)) {
-    const tap = nics.find((nic) => !('transport' in nic) || nic.transport !== 'dgram');
+    const tap = nics.find((nic) => transportOf(nic) === 'tap');
     if (tap !== undefined) return `${nicPort(guest, tap.name)} is a TAP`;
   }
   const other = Object.entries(ports).find(([, { kind }]) => kind !== 'dgram');

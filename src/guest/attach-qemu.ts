@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import type { QemuDefinition } from '../definition/definition.js';
 import { StillwireError } from '../errors/index.js';
 import { closeFd } from '../sys/fd.js';
+import { fdsOpenOn, takeFd } from '../sys/pidfd.js';
 import { FoundProcess } from './found-process.js';
 import { takeTaps, type FoundTap } from './found-taps.js';
 import type { Guest } from './guest.js';
@@ -47,6 +48,11 @@ export interface AttachedQemu {
   readonly guest: Guest;
   /** Duplicates of its tun descriptors, the caller's to close. */
   readonly taps: readonly FoundTap[];
+  /**
+   * A duplicate of its descriptor of this name (`descriptorName`), the caller's to close; undefined when it has none.
+   * @throws StillwireError NO_PRIVILEGE; GUEST_DIED, SYSCALL when it has ended
+   */
+  readonly take: (name: string) => number | undefined;
   /** Lets go of the process and its monitor without ending it. The guest object is of no use afterwards. */
   readonly letGo: () => void;
 }
@@ -100,7 +106,12 @@ export async function attachQemu(options: AttachQemuOptions): Promise<AttachedQe
   const { console } = definition;
   if (console !== undefined) void process.ended.then(() => rmSync(console, { force: true })); // QEMU leaves it
   const hashes = hashBootFiles(name, definition);
-  return { guest: new QemuGuest(name, process, qmp, memory * 2 ** 20, hashes), taps, letGo };
+  const guest = new QemuGuest(name, process, qmp, memory * 2 ** 20, hashes);
+  const take = (link: string): number | undefined => {
+    const [theirs] = fdsOpenOn(process.pid ?? 0, link);
+    return theirs === undefined ? undefined : takeFd(process.pidfd, theirs);
+  };
+  return { guest, taps, take, letGo };
 }
 
 function connectTo(

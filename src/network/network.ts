@@ -6,12 +6,19 @@ import { StillwireError } from '../errors/index.js';
 import {
   nicPort,
   privilegedPort,
+  transportOf,
   type NetworkDefinition,
   type PortDefinition,
 } from '../definition/definition.js';
 import type { PortId } from '../frame/types.js';
-import { closeFd, mayMakeDevices, namespacePath, setTapPersistent } from '../sys/index.js';
-import { SwitchHandle, type CapturedFrame, type Commands, type Notice } from '../switch/index.js';
+import { closeFd, descriptorName, mayMakeDevices, namespacePath, setTapPersistent } from '../sys/index.js';
+import {
+  SwitchHandle,
+  type CapturedFrame,
+  type Commands,
+  type DatagramEnds,
+  type Notice,
+} from '../switch/index.js';
 import { describeTap, FRESH_TAP, giveBackTap, takeTap, type AdoptedTap } from './adopted-tap.js';
 import { Hold, type HoldOptions } from './hold.js';
 import { LeasedChannel } from './leased-channel.js';
@@ -51,6 +58,13 @@ export interface Remains {
   readonly taps: ReadonlyMap<PortId, number>;
   /** As {@link Network.borrowed} was. */
   readonly borrowed?: readonly AdoptedTap[];
+  /** Likewise of both ends of their datagram pairs. */
+  readonly pairs?: ReadonlyMap<PortId, DatagramEnds>;
+}
+
+/** {@link Remains} of which the network takes what it uses. */
+interface Leavings extends Remains {
+  readonly pairs: Map<PortId, DatagramEnds>;
 }
 
 export class Network extends EventEmitter<NetworkEvents> {
@@ -63,7 +77,9 @@ export class Network extends EventEmitter<NetworkEvents> {
   /** Descriptors of device ports, to make them outlive us. */
   readonly #deviceFds: number[] = [];
   readonly #devices: Record<PortId, string> = {};
-  readonly #remains: Remains | undefined;
+  /** Our ends of guests' datagram pairs. */
+  readonly #ourEnds = new Map<PortId, number>();
+  readonly #remains: Leavings | undefined;
   /** Descriptors of TAPs that are there already, until the switch has them. */
   readonly #given: Map<PortId, number>;
   readonly #borrowed: AdoptedTap[];
@@ -74,7 +90,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     definition: NetworkDefinition,
     handle: SwitchHandle,
     given: Map<PortId, number>,
-    remains?: Remains,
+    remains?: Leavings,
   ) {
     super();
     this.definition = definition;
@@ -119,22 +135,24 @@ export class Network extends EventEmitter<NetworkEvents> {
     remains: Remains,
     options: OpenOptions = {},
   ): Promise<{ network: Network; hold: Hold }> {
-    const namespace = namespaceOf(definition.network);
+    const namespace = namespaceFor(definition);
     const taps = new Map(remains.taps);
+    const pairs = new Map(remains.pairs);
     let network: Network | undefined;
     try {
-      if (!namespaceExists(namespace)) {
+      if (namespace !== undefined && !namespaceExists(namespace)) {
         throw new StillwireError('NETWORK_STALE', `the network namespace ${namespace} is gone`, {
           namespace,
         });
       }
-      const handle = await SwitchHandle.start(namespacePath(namespace), options);
-      network = new Network(definition, handle, taps, remains);
+      const handle = await SwitchHandle.start(namespace && namespacePath(namespace), options);
+      network = new Network(definition, handle, taps, { ...remains, pairs });
       await network.#build(leaseMs);
       return { network, hold: demandHold(network.#hold) };
     } catch (error) {
       await network?.leave();
       for (const fd of taps.values()) closeFd(fd);
+      for (const { socket, otherEnd } of pairs.values()) for (const fd of [socket, otherEnd]) closeFd(fd);
       throw error;
     }
   }
@@ -150,7 +168,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     try {
       if (namespace !== undefined) await createNamespace(namespace);
       try {
-        const path = namespace === undefined ? undefined : namespacePath(namespace);
+        const path = namespace && namespacePath(namespace);
         network = new Network(definition, await SwitchHandle.start(path, options), given);
         await network.#build(leaseMs);
         return { network, hold: network.#hold };
@@ -179,9 +197,8 @@ export class Network extends EventEmitter<NetworkEvents> {
       for (const nic of nics) {
         const { name, segment, mtu, vlan = 0 } = nic;
         const id = nicPort(guest, name);
-        if ('transport' in nic && nic.transport === 'dgram') {
-          const { otherEnd } = await this.#switch.call('addDgram', { id, segment, mtu, vlan });
-          if (otherEnd !== undefined) this.#tapFds.set(id, otherEnd);
+        if (transportOf(nic) === 'dgram') {
+          await this.#addPair({ id, segment, mtu, vlan });
           continue;
         }
         const given = this.#given.get(id);
@@ -221,11 +238,22 @@ export class Network extends EventEmitter<NetworkEvents> {
     return (this.#devices[id] = this.#remains?.devices[id] ?? next);
   }
 
+  async #addPair(ask: Omit<Commands['addPair']['ask'], 'found'>): Promise<void> {
+    const { id } = ask;
+    const given = this.#remains?.pairs.get(id);
+    this.#remains?.pairs.delete(id); // the switch's now, whatever becomes of it
+    const ends = await this.#switch.call('addPair', given === undefined ? ask : { ...ask, found: given });
+    this.#devices[id] = pairName(ends);
+    this.#tapFds.set(id, ends.otherEnd);
+    this.#ourEnds.set(id, ends.socket);
+  }
+
   async #addPort(id: PortId, port: PortDefinition): Promise<void> {
     const { segment, mtu, vlan = 0 } = port;
     if (port.kind === 'dgram') {
       const { path, peer } = port;
-      await this.#switch.call('addDgram', { id, segment, mtu, vlan, at: { path, peer } });
+      this.#devices[id] = path;
+      await this.#switch.call('addDgram', { id, segment, mtu, vlan, path, peer });
       return;
     }
     if (port.kind === 'external') {
@@ -248,7 +276,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     if (!found) await addAddresses(netns, device, port.addresses);
   }
 
-  /** The netdev of every port: what {@link attachHeld} needs to know after this process. */
+  /** The netdev of every port, or what stands in its place ({@link pairName}, a path): what {@link attachHeld} needs to know after this process. */
   get devices(): Readonly<Record<PortId, string>> {
     return this.#devices;
   }
@@ -269,6 +297,14 @@ export class Network extends EventEmitter<NetworkEvents> {
     const fd = this.#tapFds.get(id);
     if (fd === undefined) throw new StillwireError('INTERNAL', `no TAP for ${id}`, { port: id });
     return fd;
+  }
+
+  /**
+   * Our end of a guest's datagram pair; undefined for a TAP. Its hypervisor is to inherit it too, unused: so it outlives
+   * us, with what lies in it.
+   */
+  ourEnd(id: PortId): number | undefined {
+    return this.#ourEnds.get(id);
   }
 
   /** The hold that lasts now. */
@@ -381,6 +417,10 @@ function forget(tunFd: number): void {
     // Deleted beneath us, or the switch thread, dying, has closed it.
   }
 }
+
+/** How a datagram pair is known again among the descriptors of a process: the names of its two ends. */
+const pairName = ({ socket, otherEnd }: DatagramEnds): string =>
+  `${descriptorName(socket)} ${descriptorName(otherEnd)}`;
 
 /**
  * The namespace a network needs, if any.
