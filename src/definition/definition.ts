@@ -26,7 +26,13 @@ export interface NicDefinition {
   readonly vlan?: number;
   /** QEMU device model. */
   readonly model: string;
+  /** What carries its frames; absent: `tap`. */
+  readonly transport?: NicTransport;
 }
+
+/** `tap`: a TAP device; needs root. `dgram`: a pair of unix datagram sockets; anyone can, but without offloads. */
+export const NIC_TRANSPORTS = ['tap', 'dgram'] as const;
+export type NicTransport = (typeof NIC_TRANSPORTS)[number];
 
 export interface GuestDefinition {
   /** QEMU binary, absolute. */
@@ -79,7 +85,19 @@ export interface DevicePortDefinition {
   readonly vlan?: number;
 }
 
-export type PortDefinition = ExternalPortDefinition | DevicePortDefinition;
+/** A unix datagram socket of ours: for anything that sends and takes one frame per datagram. */
+export interface DgramPortDefinition {
+  readonly kind: 'dgram';
+  readonly segment: string;
+  /** Our socket, made when the network is: absolute, at most 107 bytes. */
+  readonly path: string;
+  /** The socket that frames go to, likewise; it need not be there yet. */
+  readonly peer: string;
+  readonly mtu: number;
+  readonly vlan?: number;
+}
+
+export type PortDefinition = ExternalPortDefinition | DevicePortDefinition | DgramPortDefinition;
 
 export interface NetworkDefinition {
   readonly network: string;
@@ -95,6 +113,16 @@ export interface NetworkFile {
   readonly definition: NetworkDefinition;
   /** Where its checkpoints go, absolute; absent: the usual place. */
   readonly checkpoints?: string;
+}
+
+/** The first port that takes root to make, with what it is in words; undefined when anyone can open the network. */
+export function privilegedPort({ guests, ports }: NetworkDefinition): string | undefined {
+  for (const [guest, { nics }] of Object.entries(guests)) {
+    const tap = nics.find(({ transport }) => transport !== 'dgram');
+    if (tap !== undefined) return `${nicPort(guest, tap.name)} is a TAP`;
+  }
+  const other = Object.entries(ports).find(([, { kind }]) => kind !== 'dgram');
+  return other && `${other[0]} is a port of kind ${other[1].kind}`;
 }
 
 /** Identity of a guest's port. */

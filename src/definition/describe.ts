@@ -53,6 +53,7 @@ function describeGuest(name: string, guest: GuestDefinition): string[] {
     `mtu ${nic.mtu}`,
     nic.vlan === undefined ? 'untagged and tagged' : `vlan ${nic.vlan}`,
     nic.model,
+    ...(nic.transport === 'dgram' ? ['dgram'] : []),
   ]);
   const known = facts.flatMap(([what, fact]) =>
     fact === undefined ? [] : [`    ${what.padEnd(8)} ${fact}`],
@@ -61,13 +62,17 @@ function describeGuest(name: string, guest: GuestDefinition): string[] {
 }
 
 function describePort(name: string, port: PortDefinition): Row {
+  const vlan = port.vlan === undefined ? 'untagged and tagged' : `vlan ${port.vlan}`;
+  if (port.kind === 'dgram') {
+    return [name, `dgram on ${port.segment}`, `socket ${port.path} to ${port.peer}`, `mtu ${port.mtu}`, vlan];
+  }
   const inside = port.kind === 'device' && port.netns !== undefined ? ` in namespace ${port.netns}` : '';
   return [
     name,
     `${port.kind} on ${port.segment}`,
     `device ${port.device}${inside}`,
     `mtu ${port.mtu}`,
-    port.vlan === undefined ? 'untagged and tagged' : `vlan ${port.vlan}`,
+    vlan,
     [...(port.kind === 'device' && port.mac !== undefined ? [port.mac] : []), ...port.addresses].join(' '),
   ];
 }

@@ -11,7 +11,7 @@ import { quoted } from './faults.js';
 import type { FaultList } from './faults.js';
 import { deriveMacs } from './macs.js';
 import { Reader } from './reader.js';
-import { DEFAULT_MTU, readGuest } from './resolve-guest.js';
+import { DEFAULT_MTU, MAX_SOCKET_PATH, readGuest } from './resolve-guest.js';
 import type { GuestDraft } from './resolve-guest.js';
 import * as schema from './schema.js';
 import { present, Scope } from './scope.js';
@@ -47,7 +47,7 @@ export function resolveNetwork(
   const segments = segmentNames.map((name) => [name, readSegment(reader, name)] as const);
   const guests = reader
     .names(['guests'], 'guest')
-    .map((name) => [name, readGuest(scope, name, defaults)] as const);
+    .map((name) => [name, readGuest(scope, name, defaults, top.transport)] as const);
   const ports = reader.names(['ports'], 'port').map((name) => [name, readPort(scope, name)] as const);
   const count = ports.length + guests.reduce((sum, [, guest]) => sum + (guest?.nics.length ?? 0), 0);
   if (count > MAX_NETWORK_PORTS) {
@@ -90,7 +90,9 @@ function readPort(scope: Scope, name: string): PortDefinition | undefined {
     kind === 'device' ? reader.map(path, schema.devicePortShape, 'a port of kind device') : undefined;
   const external =
     kind === 'external' ? reader.map(path, schema.externalPortShape, 'a port of kind external') : undefined;
-  const either = device ?? external ?? reader.map(path, schema.anyPortShape, 'a port');
+  const dgram =
+    kind === 'dgram' ? reader.map(path, schema.dgramPortShape, 'a port of kind dgram') : undefined;
+  const either = device ?? external ?? dgram ?? reader.map(path, schema.anyPortShape, 'a port');
   const given: Partial<z.output<typeof schema.anyPortShape>> = either.given;
   const owner = `port "${name}"`;
   if (given.segment !== undefined) scope.checkSegment([...path, 'segment'], given.segment);
@@ -100,10 +102,37 @@ function readPort(scope: Scope, name: string): PortDefinition | undefined {
     const kindOfName = `device ${given.netns ?? ''}`;
     scope.claim([...path, 'device'], kindOfName, given.device, `device name "${given.device}"`, owner);
   }
-  const common = { addresses: given.addresses ?? [], mtu: given.mtu ?? DEFAULT_MTU };
+  const sockets = {
+    path: socket(scope, name, 'path', given.path),
+    peer: socket(scope, name, 'peer', given.peer),
+  };
+  const mtu = given.mtu ?? DEFAULT_MTU;
+  if (dgram?.complete !== undefined) return { ...dgram.complete, ...present(sockets), mtu };
+  const common = { addresses: given.addresses ?? [], mtu };
   if (device?.complete !== undefined) return { ...device.complete, ...common };
   if (external?.complete !== undefined) return { ...external.complete, ...common };
   return undefined;
+}
+
+/** A socket of a port, absolute. No two ports have one of the same path: each would take the other's for its own. */
+function socket(
+  scope: Scope,
+  port: string,
+  key: 'path' | 'peer',
+  given: string | undefined,
+): string | undefined {
+  if (given === undefined) return undefined;
+  const absolute = scope.absolute(given);
+  const at = ['ports', port, key];
+  scope.claim(at, 'file', absolute, `${key}: ${absolute}`, `port "${port}"`);
+  const bytes = Buffer.byteLength(absolute);
+  if (bytes > MAX_SOCKET_PATH) {
+    scope.fault(
+      at,
+      `${key}: a unix socket's path has at most ${MAX_SOCKET_PATH} bytes, this one ${bytes}: ${absolute}`,
+    );
+  }
+  return absolute;
 }
 
 interface Draft extends Omit<NetworkDefinition, 'guests'> {

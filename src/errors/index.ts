@@ -37,8 +37,8 @@ export const ERRORS = {
   ),
   NO_PRIVILEGE: entry(
     'failed',
-    'A network on TAP devices needs CAP_NET_ADMIN and CAP_NET_RAW.',
-    'Run as root.',
+    'A TAP, a device port or an external port needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN.',
+    'Run as root, or give the network `transport: dgram`, which needs no privilege.',
   ),
   MISSING_PROGRAM: entry(
     'failed',
@@ -84,8 +84,8 @@ export const ERRORS = {
   ),
   DEVICE_EXISTS: entry(
     'conflict',
-    'An interface that an external port needs on the host exists already.',
-    'End the network it belongs to, or name another device; a copy beside the original cannot have its external ports.',
+    'An interface that an external port needs on the host, or the socket of a dgram port, exists already.',
+    'End the network it belongs to, or name another; a copy beside the original cannot have its external ports.',
   ),
   NETWORK_HELD: entry(
     'conflict',

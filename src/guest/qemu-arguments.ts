@@ -14,7 +14,7 @@ export interface QemuFacts {
   readonly name: string;
   /** Path of the QMP socket QEMU makes. */
   readonly qmpSocket: string;
-  /** The TAPs' descriptors in QEMU's process, in the order of the NICs. */
+  /** The descriptors of TAPs, or of ends of datagram pairs, in QEMU's process, in the order of the NICs. */
   readonly tapFds: readonly number[];
   /** Resolved machine type in place of the definition's, whose properties stay. */
   readonly machine?: string;
@@ -65,7 +65,11 @@ function nicArguments(nic: NicDefinition, index: number, fd: number): string[] {
     device.push('ctrl_vlan=off');
     if (nic.mtu !== 1500) device.push(`host_mtu=${nic.mtu}`);
   }
-  return ['-netdev', `tap,id=${id},fd=${fd},vhost=off`, '-device', device.join(',')];
+  const netdev =
+    nic.transport === 'dgram'
+      ? `dgram,id=${id},local.type=fd,local.str=${fd}`
+      : `tap,id=${id},fd=${fd},vhost=off`;
+  return ['-netdev', netdev, '-device', device.join(',')];
 }
 
 function consoleArguments({ console, consoleLog }: GuestDefinition): string[] {

@@ -61,17 +61,21 @@ export async function abandonMigration(qmp: QmpClient, guest: string): Promise<v
 
 /** Runs `begin` and waits for the migration it begins to end one way or another. */
 async function migrate(qmp: QmpClient, begin: () => Promise<unknown>): Promise<string> {
-  let stopListening = (): void => undefined;
-  const final = new Promise<string>((resolve) => {
-    stopListening = qmp.onEvent(({ event, data }) => {
-      if (event === 'MIGRATION' && FINAL.has(data['status'])) resolve(String(data['status']));
-    });
+  const stops: (() => void)[] = [];
+  const final = new Promise<string>((resolve, reject) => {
+    stops.push(
+      qmp.onEvent(({ event, data }) => {
+        if (event === 'MIGRATION' && FINAL.has(data['status'])) resolve(String(data['status']));
+      }),
+      qmp.onClosed(reject),
+    );
   });
+  final.catch(() => undefined); // `begin` may fail of the same and be heard first
   try {
     await begin();
-    return await Promise.race([final, qmp.closed.then((error) => Promise.reject(error))]);
+    return await final;
   } finally {
-    stopListening();
+    for (const stop of stops) stop();
   }
 }
 

@@ -23,7 +23,7 @@ const START_TIMEOUT_MS = 30_000;
 export interface StartQemuOptions {
   readonly name: string;
   readonly definition: GuestDefinition;
-  /** Our descriptors of the TAPs, in the order of the NICs. Inherited; the caller keeps and closes its own. */
+  /** Our descriptors of the TAPs, or ends of datagram pairs, in the order of the NICs. Inherited; the caller keeps and closes its own. */
   readonly tapFds: readonly number[];
   /** Exists. Takes the QMP socket NAME.qmp and QEMU's output NAME.log. */
   readonly runDirectory: string;

@@ -120,7 +120,7 @@ export type DefinedPorts = ReadonlyMap<string, PortKind>;
 export function definedPorts(definition: NetworkDefinition): DefinedPorts {
   const ports = new Map<string, PortKind>();
   for (const [guest, { nics }] of Object.entries(definition.guests)) {
-    for (const { name } of nics) ports.set(`${guest}/${name}`, 'tap');
+    for (const { name, transport = 'tap' } of nics) ports.set(`${guest}/${name}`, transport);
   }
   for (const [name, { kind }] of Object.entries(definition.ports)) ports.set(name, kind);
   return ports;

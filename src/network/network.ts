@@ -3,9 +3,14 @@
  */
 import { EventEmitter } from 'node:events';
 import { StillwireError } from '../errors/index.js';
-import { nicPort, type NetworkDefinition, type PortDefinition } from '../definition/definition.js';
+import {
+  nicPort,
+  privilegedPort,
+  type NetworkDefinition,
+  type PortDefinition,
+} from '../definition/definition.js';
 import type { PortId } from '../frame/types.js';
-import { closeFd, namespacePath, setTapPersistent } from '../sys/index.js';
+import { closeFd, mayMakeDevices, namespacePath, setTapPersistent } from '../sys/index.js';
 import { SwitchHandle, type CapturedFrame, type Commands, type Notice } from '../switch/index.js';
 import { Hold, type HoldOptions } from './hold.js';
 import { LeasedChannel } from './leased-channel.js';
@@ -71,7 +76,8 @@ export class Network extends EventEmitter<NetworkEvents> {
   }
 
   /**
-   * Creates the namespace, the switch and every port. Traffic flows when it resolves. A failure leaves nothing.
+   * Creates the namespace (where a port needs one), the switch and every port. Traffic flows when it resolves. A
+   * failure leaves nothing.
    * @throws StillwireError NETWORK_STALE, NO_PRIVILEGE, MISSING_PROGRAM, SYSCALL
    */
   static async open(definition: NetworkDefinition, options: OpenOptions = {}): Promise<Network> {
@@ -127,19 +133,22 @@ export class Network extends EventEmitter<NetworkEvents> {
     leaseMs: number | undefined,
     options: OpenOptions,
   ): Promise<{ network: Network; hold: Hold | undefined }> {
-    const namespace = namespaceOf(definition.network);
-    await createNamespace(namespace);
+    const namespace = namespaceFor(definition);
+    if (namespace !== undefined) await createNamespace(namespace);
     let network: Network | undefined;
     try {
-      network = new Network(definition, await SwitchHandle.start(namespacePath(namespace), options));
+      const path = namespace === undefined ? undefined : namespacePath(namespace);
+      network = new Network(definition, await SwitchHandle.start(path, options));
       await network.#build(leaseMs);
       return { network, hold: network.#hold };
     } catch (error) {
-      await (network?.close() ?? deleteNamespace(namespace));
+      await network?.close();
+      if (namespace !== undefined && network === undefined) await deleteNamespace(namespace);
       throw error;
     }
   }
 
+  /** Where its devices are. There is none of that name when it has no devices ({@link privilegedPort}). */
   get namespace(): string {
     return namespaceOf(this.definition.network);
   }
@@ -150,8 +159,13 @@ export class Network extends EventEmitter<NetworkEvents> {
     }
     if (leaseMs !== undefined) await this.holdAsIs({ leaseMs });
     for (const [guest, { nics }] of Object.entries(this.definition.guests)) {
-      for (const { name, segment, mtu, vlan = 0 } of nics) {
+      for (const { name, segment, mtu, vlan = 0, transport } of nics) {
         const id = nicPort(guest, name);
+        if (transport === 'dgram') {
+          const { otherEnd } = await this.#switch.call('addDgram', { id, segment, mtu, vlan });
+          if (otherEnd !== undefined) this.#tapFds.set(id, otherEnd);
+          continue;
+        }
         const device = this.#name(id, 'tap');
         const given = this.#remains?.taps.get(id);
         const found = given === undefined ? {} : { tunFd: given };
@@ -171,6 +185,11 @@ export class Network extends EventEmitter<NetworkEvents> {
 
   async #addPort(id: PortId, port: PortDefinition): Promise<void> {
     const { segment, mtu, vlan = 0 } = port;
+    if (port.kind === 'dgram') {
+      const { path, peer } = port;
+      await this.#switch.call('addDgram', { id, segment, mtu, vlan, at: { path, peer } });
+      return;
+    }
     if (port.kind === 'external') {
       const device = this.#name(id, 'ext');
       const found = this.#remains !== undefined && linkExists(port.device);
@@ -204,7 +223,10 @@ export class Network extends EventEmitter<NetworkEvents> {
     for (const fd of this.#deviceFds) setTapPersistent(fd, true);
   }
 
-  /** Our descriptor of a guest's TAP, to be inherited by its hypervisor. It stays ours. */
+  /**
+   * Our descriptor of a guest's TAP, or of its end of a datagram pair, to be inherited by its hypervisor. It stays
+   * ours.
+   */
   tapFd(id: PortId): number {
     const fd = this.#tapFds.get(id);
     if (fd === undefined) throw new StillwireError('INTERNAL', `no TAP for ${id}`, { port: id });
@@ -289,7 +311,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     for (const fd of this.#closed ? [] : this.#deviceFds) forget(fd);
     if (!(await this.#end({ leave: false }))) return;
     for (const device of this.#veths) await deleteVeth(device);
-    await deleteNamespace(this.namespace);
+    if (privilegedPort(this.definition) !== undefined) await deleteNamespace(this.namespace);
   }
 
   /** Ends the switch and nothing else: as if this process had died, with namespace, devices and hold file for the next. */
@@ -319,4 +341,15 @@ function forget(tunFd: number): void {
   } catch {
     // Deleted beneath us, or the switch thread, dying, has closed it.
   }
+}
+
+/**
+ * The namespace a network needs, if any.
+ * @throws StillwireError NO_PRIVILEGE naming the port that asks for more than this process may do
+ */
+function namespaceFor(definition: NetworkDefinition): string | undefined {
+  const port = privilegedPort(definition);
+  if (port === undefined) return undefined;
+  if (mayMakeDevices()) return namespaceOf(definition.network);
+  throw new StillwireError('NO_PRIVILEGE', `port ${port}, and making one needs root`, { port });
 }

@@ -1,20 +1,28 @@
 /** Making ports, in the switch thread: devices are created where the thread stands, or for a moment elsewhere. */
+import { rmSync } from 'node:fs';
 import { StillwireError } from '../errors/index.js';
 import { parseMac } from '../frame/ethernet.js';
 import { DevicePort } from '../port/device-port.js';
+import { DgramPort } from '../port/dgram-port.js';
 import { ExternalPort } from '../port/external-port.js';
 import { PacketReceiver } from '../port/packet-receiver.js';
 import { absentKernel, type KernelEvidence } from '../port/kernel-evidence.js';
 import { TapPort } from '../port/tap-port.js';
+import type { PortId } from '../frame/types.js';
 import type { FrameMemory } from '../port/batch.js';
 import {
   acceptOffloads,
+  bindDatagram,
   attachTap,
   closeFd,
   createTap,
+  datagramPair,
+  datagramQueueLength,
+  defaultSendBuffer,
   enterNamespace,
   linkIndex,
   LinkStatistics,
+  raiseSendBuffer,
   setLinkMac,
   setLinkMtu,
   setLinkQueueLength,
@@ -26,6 +34,8 @@ import type { Commands } from './protocol.js';
 const RING_FRAMES = 1000;
 /** The ring of a device port is filled by its machine and emptied by us: room for what it sends while we get no CPU. */
 const DEVICE_RING_FRAMES = 8192;
+/** Send buffers of a datagram pair: more than a guest sends while we get no CPU. Who is no root gets net.core.wmem_max. */
+const DATAGRAM_BUFFER_BYTES = 64 * 1024 * 1024;
 
 /**
  * Set to 1, nothing the kernel shows about a port is looked at, and numbers without meaning stand in its place. For the
@@ -59,6 +69,43 @@ export class PortOpener {
       return new TapPort({ ...parts, statistics: this.#statistics, attached, ...this.#kernel });
     } catch (error) {
       closeFd(tunFd);
+      throw error;
+    }
+  }
+
+  dgram({ id, mtu, at }: Commands['addDgram']['ask']): { port: DgramPort; otherEnd?: number } {
+    return at === undefined ? this.#pair(id, mtu) : { port: this.#bound(id, mtu, at) };
+  }
+
+  #pair(id: PortId, mtu: number): { port: DgramPort; otherEnd: number } {
+    const [socket, otherEnd] = datagramPair();
+    try {
+      const sendBuffer = raiseSendBuffer(socket, DATAGRAM_BUFFER_BYTES);
+      // What the other end sends is paid for by its buffer: the only limit there is between the ends of a pair.
+      const bytes = raiseSendBuffer(otherEnd, DATAGRAM_BUFFER_BYTES);
+      const room = { frames: Number.POSITIVE_INFINITY, bytes };
+      const parts = { id, memory: this.#memory, socket, otherEnd, sendBuffer, mtu, room };
+      const port = new DgramPort({ ...parts, ...this.#kernel });
+      return { port, otherEnd };
+    } catch (error) {
+      closeFd(socket);
+      closeFd(otherEnd);
+      throw error;
+    }
+  }
+
+  #bound(id: PortId, mtu: number, { path, peer }: { path: string; peer: string }): DgramPort {
+    const socket = bindDatagram(path);
+    const onClose = (): void => rmSync(path, { force: true });
+    try {
+      const sendBuffer = raiseSendBuffer(socket, DATAGRAM_BUFFER_BYTES);
+      // Another's send buffer cannot be seen: taken to be the default, as QEMU leaves it.
+      const room = { frames: datagramQueueLength(), bytes: defaultSendBuffer() };
+      const parts = { id, memory: this.#memory, socket, sendBuffer, mtu, room, peer, onClose };
+      return new DgramPort({ ...parts, ...this.#kernel });
+    } catch (error) {
+      closeFd(socket);
+      onClose();
       throw error;
     }
   }

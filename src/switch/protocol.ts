@@ -37,6 +37,14 @@ export interface Commands {
     /** `found`: it was there, with its addresses. */
     answer: { tunFd: number; found: boolean };
   };
+  /**
+   * Opens a datagram port: one end of a new pair, whose other end is the answer, to be inherited by the hypervisor; or,
+   * with `at`, a socket bound to `path` that sends to `peer`.
+   */
+  addDgram: {
+    ask: Omit<PortSpec, 'device'> & { at?: { path: string; peer: string } };
+    answer: { otherEnd?: number };
+  };
   /** Opens a device that is already in the switch's namespace. */
   addExternal: { ask: PortSpec; answer: undefined };
   removePort: { ask: { id: PortId }; answer: undefined };

@@ -2,7 +2,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { describeDefinition, parseNetworkFile, readNetworkFile } from '../../src/definition/index.js';
+import {
+  describeDefinition,
+  parseNetworkFile,
+  privilegedPort,
+  readNetworkFile,
+} from '../../src/definition/index.js';
 import type { Surroundings } from '../../src/definition/file.js';
 import { deriveMacs } from '../../src/definition/macs.js';
 import { FULL, LAN, parse } from './network-file.fixture.js';
@@ -140,6 +145,35 @@ guests: { a: { args: [] }, b: { nics: } }`;
     expect(parse(`segments: {lan: {ageing: ${written}}}`).definition.segments['lan']?.ageingSeconds).toBe(
       seconds,
     );
+  });
+});
+
+describe('datagrams', () => {
+  const FILE = `network: n
+transport: dgram
+segments: {lan: {}}
+guests:
+  a: {nics: [{segment: lan}, {segment: lan, transport: tap}]}
+ports:
+  p: {segment: lan, kind: dgram, path: ./p.sock, peer: /run/q.sock, vlan: 3}
+`;
+
+  test('one word for all NICs, one for a NIC; a TAP is what goes without saying', () => {
+    const { guests, ports } = parse(FILE).definition;
+    expect(guests['a']?.nics.map(({ transport }) => transport)).toEqual(['dgram', undefined]);
+    expect(ports['p']).toEqual({
+      ...{ kind: 'dgram', segment: 'lan', path: '/lab/p.sock', peer: '/run/q.sock', mtu: 1500, vlan: 3 },
+    });
+    const lines = describeDefinition(parse(FILE)).split('\n');
+    expect(lines.find((line) => line.startsWith('    a/nic0'))).toMatch(/ virtio-net-pci  dgram$/);
+    expect(lines.at(-1)).toBe('  p  dgram on lan  socket /lab/p.sock to /run/q.sock  mtu 1500  vlan 3');
+  });
+
+  test('who needs root is named; a network of datagrams alone needs none', () => {
+    expect(privilegedPort(parse(FILE).definition)).toBe('a/nic1 is a TAP');
+    expect(privilegedPort(parse(FILE.replace('tap', 'dgram')).definition)).toBeUndefined();
+    const veth = 'ports:\n  h: {segment: lan, kind: external, device: x}\n';
+    expect(privilegedPort(parse(LAN + veth).definition)).toBe('h is a port of kind external');
   });
 });
 

@@ -124,6 +124,13 @@ describe('NICs', () => {
     ]);
   });
 
+  test('a datagram pair by its inherited end', () => {
+    expect(values(withNics([{ transport: 'dgram' }, {}]), '-netdev')).toEqual([
+      'dgram,id=stillwire-nic0,local.type=fd,local.str=3',
+      'tap,id=stillwire-nic1,fd=4,vhost=off',
+    ]);
+  });
+
   test('MTU is told to virtio only, and only when it is not 1500', () => {
     expect(values(withNics([{ mtu: 9000 }]), '-device')[0]).toMatch(/,host_mtu=9000$/);
     expect(values(withNics([{ mtu: 1500 }]), '-device')[0]).not.toContain('host_mtu');
