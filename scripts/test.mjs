@@ -71,6 +71,7 @@ const suites = {
   lint: npm('lint'),
   format: npm('format:check'),
   pure: vitest('pure'),
+  fuzz: whole(process.execPath, '--expose-gc', 'test/fuzz/main.mjs'),
   platform: counted('test/platform/run.sh'),
   kernel: vitest('kernel'),
   example: whole('examples/orchestrator/run.sh'),
