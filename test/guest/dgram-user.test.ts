@@ -26,7 +26,8 @@ import { flatGuests, guestImage, testNetwork } from '../../src/demo/traffic-netw
 
 const NOBODY = 65534;
 const PATIENCE = { withinMs: 90_000 };
-const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const build = process.env['STILLWIRE_DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
+const program = join(build, 'cli/main.js');
 const NAME = `u${process.pid}`;
 let directory: string;
 let consoles: GuestConsole[];
