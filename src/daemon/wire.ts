@@ -129,7 +129,12 @@ const leaseMs = z.int().min(100).max(3_600_000);
 const boundMs = z.number().min(1).max(600_000);
 const quiesce = {
   method: method.exactOptional(),
-  unready: z.enum(['fail', 'keep']).exactOptional(),
+  unready: z
+    .enum(['fail', 'keep'])
+    .describe(
+      'a guest that takes no frames: fail with PORT_UNREADY and nothing changed (default), or take back what it has not read and deliver it again in order; its port is not proven then',
+    )
+    .exactOptional(),
   bounds: z
     .strictObject({
       drainMs: boundMs.exactOptional(),

@@ -21,8 +21,6 @@ interface SwitchEvents {
 
 export class SwitchHandle extends EventEmitter<SwitchEvents> {
   readonly counters: SharedArrayBuffer;
-  /** Why the last hold that would not have survived the process would not have. */
-  holdFault: string | undefined;
   readonly #worker: Worker;
   readonly #control: MessagePort;
   readonly #controlFd: number;
@@ -85,10 +83,8 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   #notify(notice: Notice): void {
     if (notice.notice === 'ready') this.#onReady?.resolve(undefined);
     else if (notice.notice === 'overflow') this.emit('overflow', notice.epoch);
-    else if (notice.notice === 'unsafe') {
-      this.holdFault = notice.reason;
-      this.emit('unsafe', notice.reason);
-    } else if (notice.notice === 'released') this.emit('released', notice);
+    else if (notice.notice === 'unsafe') this.emit('unsafe', notice.reason);
+    else if (notice.notice === 'released') this.emit('released', notice);
     else this.emit('captured', notice);
   }
 

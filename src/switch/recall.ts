@@ -9,7 +9,7 @@
  *   nothing      it still has the frame: it was not stopped, or not by its hypervisor (its user had paused it). An image
  *                needs the copy, since a hypervisor's queue is saved nowhere; the living network must not deliver it again
  *   one          it was stopped: it threw the frame away and took a sentinel instead. The copy is delivered
- *   more         its guest reads. Seen before the mark: it has got the frame from its hypervisor. Seen only at the
+ *   more         its guest reads. Seen while all was stopped: it has got the frame from its hypervisor. Seen only at the
  *                release, it may have been stopped first and have begun to read after: then what the order said
  *                decides, and a stopped guest rather gets the frame twice than never
  */
@@ -25,8 +25,8 @@ export class Recalled {
   readonly #stops: boolean;
   /** A copy of the frame the hypervisor had taken stands at the head of the queue. */
   #copied: boolean;
-  /** The original is known to be gone. */
-  #purged = false;
+  /** What the hypervisor had read when everything was stopped, as far as that was looked at. */
+  #readWhenStopped = 0;
 
   /** Puts `frames` to the head of the port's queue. @param copied the first of them is the hypervisor's */
   constructor(
@@ -42,18 +42,22 @@ export class Recalled {
     egress.takeBack(frames);
   }
 
+  /** Everything is stopped. The last look counts: a hypervisor reads in place of what it threw away a moment later. */
+  whenStopped(): void {
+    if (this.#copied) this.#readWhenStopped = this.#port.readSinceRecall();
+  }
+
   /** Everything is stopped, and about to be marked. */
   beforeMark(): void {
-    if (!this.#copied) return;
-    const read = this.#port.readSinceRecall();
-    if (read > 1) this.#withdraw();
-    else if (read === 1) this.#purged = this.#stops;
+    this.whenStopped();
+    if (this.#readWhenStopped > 1) this.#withdraw();
   }
 
   /** Everything runs again, and is about to get what was held. */
   beforeRelease(): void {
-    if (!this.#copied || this.#purged) return;
-    if (!this.#stops || this.#hasReadNothing()) this.#withdraw();
+    if (!this.#copied) return;
+    const isWithGuest = this.#readWhenStopped === 0 ? this.#hasReadNothing() : this.#readWhenStopped > 1;
+    if (!this.#stops || isWithGuest) this.#withdraw();
   }
 
   #hasReadNothing(): boolean {

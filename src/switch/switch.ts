@@ -67,7 +67,7 @@ const STATIONS_SAVED = 16_384;
  * Bounds of all hold queues together; more ends the hold as one full queue does. A frame for many counts once. An image
  * takes at least as much (image/inflight.ts).
  */
-export const HOLD_FRAMES_IN_ALL = 500_000;
+export const HOLD_FRAMES_IN_ALL = 262_144;
 export const HOLD_BYTES_IN_ALL = 768 * 1024 * 1024;
 
 export interface SegmentSettings {
@@ -537,6 +537,7 @@ export class Switch {
   /** Receives on every port until nothing waits (bounded: a guest still running could go on for ever). */
   sweep(now: number): void {
     this.#cookies.endSending();
+    for (const recalled of this.#recalled.values()) recalled.whenStopped();
     for (const { index } of this.#byId.values()) {
       for (let rounds = 0; rounds < 10_000 && !this.overflowed && this.receive(index, now) > 0; rounds++);
     }

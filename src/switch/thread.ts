@@ -69,6 +69,7 @@ class SwitchThread {
   #capture: Capture | undefined;
   #closed = false;
   #leaving = false;
+  #storeFault: string | undefined;
 
   constructor(data: ThreadData) {
     this.#data = data;
@@ -84,7 +85,7 @@ class SwitchThread {
     try {
       return new HoldStore(this.#data.holdFile);
     } catch (error) {
-      this.#post({ notice: 'unsafe', reason: StillwireError.from(error).message });
+      this.#storeFault = StillwireError.from(error).message;
       return undefined;
     }
   }
@@ -128,7 +129,8 @@ class SwitchThread {
       this.#overflowTold = this.#epoch;
       this.#post({ notice: 'overflow', epoch: this.#epoch });
     }
-    const reason = this.#switch.takeFault();
+    const reason = this.#storeFault ?? this.#switch.takeFault();
+    this.#storeFault = undefined;
     if (reason !== undefined) this.#post({ notice: 'unsafe', reason });
     if (this.#switch.flooded) {
       this.#switch.release(monotonicMs());
@@ -184,10 +186,14 @@ class SwitchThread {
       this.#add(port, ask.segment, ask.vlan);
       return { tunFd: port.tunFd };
     },
-    addDgram: (ask) => {
-      const { port, otherEnd } = this.#opener.dgram(ask);
+    addPair: (ask) => {
+      const { port, ends } = this.#opener.pair(ask);
       this.#add(port, ask.segment, ask.vlan);
-      return otherEnd === undefined ? {} : { otherEnd };
+      return ends;
+    },
+    addDgram: (ask) => {
+      this.#add(this.#opener.dgram(ask), ask.segment, ask.vlan);
+      return undefined;
     },
     addDevice: (ask) => {
       const { port, found } = this.#opener.device(ask);

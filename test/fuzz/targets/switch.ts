@@ -133,7 +133,9 @@ class Bench {
 
   hold(): void {
     if (this.#core.held) return;
-    const nonce = Buffer.from(`${String.fromCharCode(64 + 4 * this.#nonces.length)}nonce`.padEnd(NONCE_BYTES, '~'));
+    const nonce = Buffer.from(
+      `${String.fromCharCode(64 + 4 * this.#nonces.length)}nonce`.padEnd(NONCE_BYTES, '~'),
+    );
     this.#core.hold();
     this.#answered.clear();
     this.#core.sendSentinels(nonce);
