@@ -332,4 +332,17 @@ ${RESUME.replace(RESUMING, '')}`,
     choice: { ...calm, methods: ['cookie'] },
     harm: /lost/,
   },
+  {
+    name: 'what was seen at the mark is looked at again when guests may run',
+    patches: [{ file: 'switch/recall.ts', find: 'this.#copied && !this.#marked', put: 'this.#copied' }],
+    choice: {
+      ...keeping,
+      methods: ['count'],
+      kinds: ['background'],
+      readMs: [0.3, 1.5],
+      happenings: ['saveFails'],
+      phases: ['hold', 'save'],
+    },
+    harm: /lost/,
+  },
 ];

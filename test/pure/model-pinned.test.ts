@@ -42,12 +42,8 @@ const attempt = (over: Partial<AttemptPlan>, drainMs: number): AttemptPlan => ({
 });
 
 test('a recall is decided while all is stopped, also when the cut is refused before the mark', async () => {
-  const guests = [guest({ readMs: 1.5, slots: 2, segments: 2 }), guest({ segments: 2 })];
-  const attempts = [
-    attempt({ interruptions: [{ what: 'saveFails', guest: 0, phase: 'hold', delay: 0 }] }, 100),
-    attempt({ requireProof: true }, 30),
-    attempt({ requireProof: true, gap: 3 }, 8),
-  ];
+  const guests = [guest({ readMs: 1.5, slots: 1, segments: 2 }), guest({ readMs: 1.5, slots: 1 })];
+  const attempts = [attempt({}, 100), attempt({ requireProof: true }, 30)];
   await play({ seed: 0, guests, attempts }, code);
 });
 
@@ -62,4 +58,17 @@ test('an abort between the recall and the stop doubles nothing for a guest that 
     { seed: 0, guests, attempts: [attempt({ method: 'cookie', gap: 0.5, interruptions }, 8)] },
     code,
   );
+});
+
+test('what was seen at the mark stays decided when guests run on one before the other and a save fails', async () => {
+  const guests = [guest(), guest({ floods: 4 }), guest({ readMs: 1.5, slots: 8, segments: 2 }), guest()];
+  const interruptions = [
+    { what: 'saveFails', guest: 0, phase: 'hold', delay: 0 },
+    { what: 'death', guest: 0, phase: 'release', delay: 0 },
+  ] as const;
+  const attempts = [
+    attempt({ method: 'cookie' }, 100),
+    attempt({ kind: 'background', gap: 3, interruptions }, 8),
+  ];
+  await play({ seed: 739426422, guests, attempts }, code);
 });
