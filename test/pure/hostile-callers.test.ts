@@ -67,7 +67,7 @@ describe('the socket', () => {
       // Nothing changes its mode after it was made: it was never open to others.
       const other = await ApiServer.listen(fake.control(), path);
       expect(statSync(path).mode & 0o777).toBe(0o660);
-      expect(process.umask()).toBe(0);
+      expect(process.umask(0)).toBe(0);
       await other.close();
     } finally {
       process.umask(before);
