@@ -142,10 +142,9 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const ends = [...this.#guests].map(([name, guest]) =>
-      this.#foreign.has(name) ? this.#letGo.get(name)?.() : guest.kill(),
-    );
-    await Promise.allSettled(ends);
+    for (const name of this.#foreign) this.#letGo.get(name)?.();
+    const ours = [...this.#guests].filter(([name]) => !this.#foreign.has(name));
+    await Promise.allSettled(ours.map(([, guest]) => guest.kill()));
     await this.network.close();
   }
 

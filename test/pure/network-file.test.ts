@@ -166,7 +166,7 @@ ports:
       ...{ kind: 'dgram', segment: 'lan', path: '/lab/p.sock', peer: '/run/q.sock', mtu: 1500, vlan: 3 },
     });
     const lines = describeDefinition(parse(FILE)).split('\n');
-    expect(lines.find((line) => line.startsWith('    a/nic0'))).toMatch(/ virtio-net-pci  dgram$/);
+    expect(lines.find((line) => line.startsWith('    a/nic0'))).toMatch(/ virtio-net-pci {2}dgram$/);
     expect(lines.at(-1)).toBe('  p  dgram on lan  socket /lab/p.sock to /run/q.sock  mtu 1500  vlan 3');
   });
 
