@@ -42,6 +42,8 @@ export interface SoakReport {
   readonly traffic: Omit<SoakAccount['tally'], 'faults'>;
   /** Of each daemon that lived for more than a few cycles, in turn. */
   readonly daemons: readonly LifeReport[];
+  /** Frames the kernel dropped at the guests' TAPs; those just before a kill are not seen. */
+  readonly tapDrops: number;
   readonly faults: readonly string[];
 }
 
@@ -64,7 +66,7 @@ function methodReport(account: SoakAccount, method: QuiesceMethod): MethodReport
 const pausesOf = (cuts: readonly Cut[]): number[] =>
   cuts.filter(({ killed }) => !killed).map(({ pauseMs }) => pauseMs);
 
-function faultsOf({ cuts, refusals, lives, tally }: SoakAccount): string[] {
+function faultsOf({ cuts, refusals, lives, tally, tapDrops }: SoakAccount): string[] {
   const unproven = cuts.filter(({ method, proven }) => method !== 'quiet' && !proven);
   return [
     ...tally.faults,
@@ -75,6 +77,7 @@ function faultsOf({ cuts, refusals, lives, tally }: SoakAccount): string[] {
     ...refusals
       .filter(({ method, code }) => !(method === 'quiet' && code === 'NOT_QUIET'))
       .map(({ kind, method, code, message }) => `${kind} by ${method} gave up: ${code}: ${message}`),
+    ...(tapDrops === 0 ? [] : [`the kernel dropped ${tapDrops} frames at the TAPs`]),
     ...lives.flatMap((samples, i) => growthFaults(lifeReport(samples), i + 1)),
   ];
 }
@@ -125,6 +128,7 @@ export function soakReport(
       churn: tally.churn,
       guestCounters: tally.guestCounters,
     },
+    tapDrops: account.tapDrops,
     daemons: lives.filter(({ length }) => length >= LEAST_SHOWN).map(lifeReport),
     faults,
   };
