@@ -2,7 +2,8 @@
 # Builds the guest image of demo, soak and guest tests under .cache/guest (or $STILLWIRE_CACHE/guest):
 #
 #   vmlinuz         Debian's current cloud kernel: its package is downloaded and unpacked there, never installed
-#   initramfs.gz    busybox, that kernel's network modules, guest-image/init, the traffic generator, the platform probes
+#   initramfs.gz    busybox, that kernel's network modules, guest-image/init, the traffic generator, the echo
+#                   agent, the platform probes
 #
 # Does nothing when what it is made of has not changed. The kernel stays the one first downloaded, so that it works
 # offline and checkpoints stay restorable; `--refresh-kernel` looks for a newer one.
@@ -65,7 +66,7 @@ download() {
 
 # Content of all inputs, tools included.
 stamp() {
-  (cd "$root" && find guest-image test/platform scripts/guest-image.sh -type f ! -name '*.md' | LC_ALL=C sort |
+  (cd "$root" && find guest-image examples/echo-agent test/platform scripts/guest-image.sh -type f ! -name '*.md' | LC_ALL=C sort |
     xargs sha256sum)
   sha256sum "$(command -v busybox)" "$guest/kernel.deb" | cut -d ' ' -f 1
   gcc --version | head -n 1
@@ -91,6 +92,8 @@ cp "$root/guest-image/init" "$tree/init"
 chmod 755 "$tree/init"
 
 gcc -std=gnu11 -O2 -Wall -static -s -o "$tree/bin/traffic" "$root"/guest-image/traffic/*.c
+gcc -std=gnu11 -O2 -Wall -static -s -o "$tree/bin/echo-agent" "$root/examples/echo-agent/agent.c"
+gcc -std=gnu11 -O2 -Wall -static -s -o "$tree/bin/witness" "$root/guest-image/witness.c"
 "$root/test/platform/build.sh" "$tree/platform"
 
 # Modules, with all that they depend on. Newer Debian compresses them.

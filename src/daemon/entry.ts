@@ -11,9 +11,10 @@
  *
  * A network that cannot be removed keeps its directory and lock file, for `stillwire down` to find.
  */
+import { join } from 'node:path';
 import { keepInheritedFds } from '../sys/index.js';
 import { saveMark, takeCheckpoint, type LiveNetwork } from '../checkpoint/index.js';
-import type { NetworkDefinition } from '../definition/index.js';
+import { isAdopted, type NetworkDefinition } from '../definition/index.js';
 import type { StillwireError } from '../errors/index.js';
 import { readManifest } from '../image/index.js';
 import { bring } from './bring.js';
@@ -23,9 +24,15 @@ import { Ending } from './ending.js';
 import { Faults, parseFaults, type FaultAction } from './faults.js';
 import { FileJournal } from './journal.js';
 import { checkpointsOf, type Job, type ReadyReport, type StartEvent } from './job.js';
+import { keepBounded, type BoundedFile } from './log-bounds.js';
 import { openLog, type Logger } from './log.js';
 import { Notifier } from './notify.js';
 import { ApiServer } from './server.js';
+
+/** Bounds of our log and of what a QEMU says; the run directory is often in memory. */
+const LOG_BYTES = 4 * 1024 * 1024;
+/** Bound of what a guest prints on its console. */
+const CONSOLE_LOG_BYTES = 64 * 1024 * 1024;
 
 export interface DaemonHooks<J extends Job = Job> {
   readonly onEvent?: (event: StartEvent) => void;
@@ -101,8 +108,9 @@ class Daemon<J extends Job> {
       faults: this.#faults,
       signal: this.#ending.signal,
       onEvent: this.#hooks.onEvent ?? (() => undefined),
-      onLoaded: (loaded) => this.#claim.record(loaded.guests.values(), loaded.network.devices),
+      onLoaded: (loaded) => this.#claim.record(loaded.guests.values(), loaded.network),
     });
+    const stopBounding = keepBounded(this.#logsOf(live));
     try {
       live.network.outlive(); // now that it has been written down
       live.network.on('unsafe', (reason) =>
@@ -115,10 +123,23 @@ class Daemon<J extends Job> {
       // What bring() answers is the report of this very job.
       await this.#serve(live, control, report as ReadyReport<J>);
     } finally {
+      stopBounding();
       // A network that was found is kept until it answers again.
       await (this.#claim.keeps ? live.leave() : live.close());
     }
     if (this.#ending.fault !== undefined) throw this.#ending.fault;
+  }
+
+  /** What grows by what others write: our log, what each QEMU says, what each guest prints. */
+  #logsOf(live: LiveNetwork): BoundedFile[] {
+    const { directory, log } = this.#claim.paths;
+    const guests = Object.entries(live.definition.guests);
+    const said = [log, ...guests.map(([name]) => join(directory, `${name}.log`))];
+    const printed = guests.flatMap(([, guest]) => (isAdopted(guest) ? [] : (guest.consoleLog ?? [])));
+    return [
+      ...said.map((path) => ({ path, bytes: LOG_BYTES })),
+      ...printed.map((path) => ({ path, bytes: CONSOLE_LOG_BYTES })),
+    ];
   }
 
   #controlOf(live: LiveNetwork): Control {

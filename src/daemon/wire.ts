@@ -27,14 +27,14 @@ export const healthSchema = z.object({
   network: z.string(),
   version: z.string(),
   pid: count,
-  /** Of the whole process, and of the main thread's JavaScript heap. */
-  memory: z.object({ rssBytes: count, heapUsedBytes: count }).exactOptional(),
+  /** Resident set of the whole process; JavaScript heap of the main thread, what is used of it and what it has. */
+  memory: z.object({ rssBytes: count, heapUsedBytes: count, heapTotalBytes: count }).exactOptional(),
 });
 export type Health = z.infer<typeof healthSchema>;
 
 export const statusSchema = z.object({
   network: z.string(),
-  namespace: z.string(),
+  namespace: z.string().exactOptional(),
   engine: z.string(),
   held: z.boolean(),
   guests: z.array(
@@ -129,7 +129,12 @@ const leaseMs = z.int().min(100).max(3_600_000);
 const boundMs = z.number().min(1).max(600_000);
 const quiesce = {
   method: method.exactOptional(),
-  unready: z.enum(['fail', 'keep']).exactOptional(),
+  unready: z
+    .enum(['fail', 'keep'])
+    .describe(
+      'a guest that takes no frames: fail with PORT_UNREADY and nothing changed (default), or take back what it has not read and deliver it again in order; its port is not proven then',
+    )
+    .exactOptional(),
   bounds: z
     .strictObject({
       drainMs: boundMs.exactOptional(),

@@ -160,11 +160,14 @@ export function describeSoak(report: SoakReport): string {
     `${figure(opened)} opened, ${figure(completed)} completed, ${figure(served)} served, ${synRetransmits} SYNs again`,
   ]);
   rows.push(['neighbours', `${figure(traffic.churn.forgotten)} forgotten in ${traffic.churn.flushes} times`]);
-  report.daemons.forEach(({ cycles, rssMiB, heapMiB, descriptors }, i) => {
+  report.daemons.forEach(({ cycles, rssMiB, heapMiB, restMiB, descriptors }, i) => {
     const grown = ({ first, last, per100Cycles }: LifeReport['rssMiB']): string =>
       `${first} to ${last} MiB (${per100Cycles ?? '?'} in 100 cycles)`;
     const open = `descriptors ${descriptors.first} to ${descriptors.last}`;
-    rows.push([`daemon ${i + 1}`, `${cycles} cycles; RSS ${grown(rssMiB)}, heap ${grown(heapMiB)}, ${open}`]);
+    rows.push([
+      `daemon ${i + 1}`,
+      `${cycles} cycles; RSS ${grown(rssMiB)}, heap ${grown(heapMiB)}, rest ${grown(restMiB)}, ${open}`,
+    ]);
   });
   const width = Math.max(...rows.map(([name]) => name.length));
   return [

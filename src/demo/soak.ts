@@ -226,7 +226,7 @@ class Soak {
   async #sample(): Promise<void> {
     const client = await DaemonClient.connect({ network: SOAK_NETWORK });
     const { pid, memory } = await client.health();
-    this.#lives.at(-1)!.push(sampleDaemon(pid, memory?.heapUsedBytes ?? 0));
+    if (memory !== undefined) this.#lives.at(-1)!.push(sampleDaemon(pid, memory));
   }
 }
 

@@ -37,12 +37,13 @@ export const observedKernel = (statistics: LinkStatistics): KernelEvidence => ({
 /** A kernel that shows nothing: each answer is a random one, of the right shape. For tests. */
 export function absentKernel(): KernelEvidence {
   let last = 0;
-  const more = (): number => (last += 1 + Math.floor(Math.random() * 1000)); // counters never go back
+  const some = (): number => 1 + Math.floor(Math.random() * 100);
+  const more = (): number => (last += 1000 * some()); // a counter never goes back, nor counts less than was dropped
   return {
     real: false,
     counters: () => ({ rxPackets: more(), txPackets: more(), rxDropped: more(), txDropped: more() }),
-    packetCounts: () => ({ handed: more(), dropped: more() }),
-    unsentBytes: more,
+    packetCounts: () => ({ handed: 100 + some(), dropped: some() }),
+    unsentBytes: some,
     ringEmpty: () => Math.random() < 0.5,
   };
 }

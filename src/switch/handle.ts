@@ -21,8 +21,6 @@ interface SwitchEvents {
 
 export class SwitchHandle extends EventEmitter<SwitchEvents> {
   readonly counters: SharedArrayBuffer;
-  /** Why the last hold that would not have survived the process would not have. */
-  holdFault: string | undefined;
   readonly #worker: Worker;
   readonly #control: MessagePort;
   readonly #controlFd: number;
@@ -34,10 +32,13 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   #onReady: Answer | undefined;
 
   /**
-   * Starts a switch that lives in the namespace at `path`; resolves when it has entered it.
+   * Starts a switch that lives in the namespace at `path`, if any; resolves when it has entered it.
    * @param options.holdFile a file in which frames are kept during a hold, for `recoverHeld` after a crash
    */
-  static async start(path: string, options: { readonly holdFile?: string } = {}): Promise<SwitchHandle> {
+  static async start(
+    path: string | undefined,
+    options: { readonly holdFile?: string } = {},
+  ): Promise<SwitchHandle> {
     const handle = new SwitchHandle(path, options);
     try {
       await new Promise((resolve, reject) => {
@@ -50,7 +51,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
     }
   }
 
-  private constructor(namespace: string, options: { readonly holdFile?: string }) {
+  private constructor(namespace: string | undefined, options: { readonly holdFile?: string }) {
     super();
     const { port1, port2 } = new MessageChannel();
     this.counters = counterMemory();
@@ -60,7 +61,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
       control: port2,
       controlFd: this.#controlFd,
       counters: this.counters,
-      namespace,
+      ...(namespace === undefined ? {} : { namespace }),
       ...options,
     };
     const entry = new URL('./thread.js', import.meta.url);
@@ -82,10 +83,8 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   #notify(notice: Notice): void {
     if (notice.notice === 'ready') this.#onReady?.resolve(undefined);
     else if (notice.notice === 'overflow') this.emit('overflow', notice.epoch);
-    else if (notice.notice === 'unsafe') {
-      this.holdFault = notice.reason;
-      this.emit('unsafe', notice.reason);
-    } else if (notice.notice === 'released') this.emit('released', notice);
+    else if (notice.notice === 'unsafe') this.emit('unsafe', notice.reason);
+    else if (notice.notice === 'released') this.emit('released', notice);
     else this.emit('captured', notice);
   }
 

@@ -62,8 +62,7 @@ export class PortLog {
   }
 
   #prepend(frames: readonly HeldFrame[]): void {
-    // Behind loose ones nothing can be put before the head: what goes first would not be in the file.
-    const ready = this.#loose === 0 && this.#ready();
+    const ready = this.#ready(); // which it is not while there are loose ones: they come when the file is full
     const head = (this.#head - frames.length) | 0;
     const segments: number[] = [];
     const writes = (frame: HeldFrame, i: number): boolean => {

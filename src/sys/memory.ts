@@ -9,20 +9,26 @@ const mmap = native<[number, number, number, number, number, number]>(
 );
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
+const MAP_32BIT = 0x40;
 
 export interface Arena {
   readonly address: number;
   readonly bytes: Buffer;
 }
 
-/** Maps `length` zeroed bytes for the life of the process. Untouched pages cost nothing. */
+/**
+ * Maps `length` zeroed bytes for the life of the process. Untouched pages cost nothing. Low in the address space where
+ * there is room: such addresses are small integers, and passing them on allocates nothing (a larger one is boxed).
+ */
 export function mapArena(length: number): Arena {
-  const address = mmap(0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+  const map = (flags: number): number => mmap(0, length, PROT_READ_WRITE, flags, -1, 0);
+  const low = map(MAP_PRIVATE_ANONYMOUS | MAP_32BIT);
+  const address = low === -1 ? map(MAP_PRIVATE_ANONYMOUS) : low;
   if (address === -1) throw systemError(errno(), 'mmap', `${length} bytes`);
   return { address, bytes: Buffer.from(viewOf(address, length)) };
 }
 
-const memcpy = native<[number, number, number]>('intptr_t memcpy(intptr_t to, intptr_t from, size_t length)');
+const memcpy = native<[number, number, number]>('void memcpy(intptr_t to, intptr_t from, size_t length)');
 const madvise = native<[number, number, number]>('int madvise(intptr_t address, size_t length, int advice)');
 const MADV_DONTNEED = 4;
 

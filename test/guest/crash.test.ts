@@ -81,7 +81,7 @@ async function boot(faults: string): Promise<void> {
 
 async function checkpoint(options: { kill?: boolean } = {}) {
   const client = await daemon.DaemonClient.connect({ network: NETWORK });
-  return client.checkpoint({ name: 'c', bounds: { drainMs: 1000 }, ...options });
+  return client.checkpoint({ name: 'c', method: 'count', bounds: { drainMs: 1000 }, ...options });
 }
 
 /** A checkpoint in which the daemon dies at a step of its own. */
@@ -242,7 +242,7 @@ describe('killed in the middle of a checkpoint', () => {
   test('a guest that its user had paused stays paused; one that died is told', async () => {
     await boot('checkpoint.mark:kill');
     const client = await daemon.DaemonClient.connect({ network: NETWORK });
-    await failure(client.checkpoint({ name: 'c', bounds: { drainMs: 1000 } }));
+    await failure(client.checkpoint({ name: 'c', method: 'count', bounds: { drainMs: 1000 } }));
     await until(isStale);
     const qmp = await QmpClient.connect(inRun('g1.qmp'), { guest: 'g1', timeoutMs: 10_000 });
     await qmp.execute('quit').catch(() => undefined);

@@ -11,7 +11,7 @@ import type { NetworkDefinition } from '../../src/definition/index.js';
 
 // From the build: a worker thread and a daemon's process need files that Node can run.
 const built = new URL('../../dist/daemon/index.js', import.meta.url).href;
-const { DaemonClient, launchDaemon, removeStale, runningNetworks } = (await import(
+const { DaemonClient, launchDaemon, removeStale, runningNetworks, staleStatus } = (await import(
   built
 )) as typeof import('../../src/daemon/index.js');
 
@@ -250,7 +250,67 @@ describe('after a crash', () => {
     for (const other of others.splice(0)) other.kill('SIGKILL');
   });
 
-  it('the remains are told, refused by up, and removed with the guests', async () => {
+  const crash = async (): Promise<void> => {
+    process.kill(daemonPid(), 'SIGKILL');
+    await until(async () => (await runningNetworks())[0]?.state === 'stale');
+  };
+  /** Launches with a fault of STILLWIRE_FAIL_AT. */
+  const faulty = async (faults: string): Promise<unknown> => {
+    process.env['STILLWIRE_FAIL_AT'] = faults;
+    return code(launchDaemon(up)).finally(() => delete process.env['STILLWIRE_FAIL_AT']);
+  };
+
+  it('up takes the network up again: containers keep their interfaces, what was held is delivered once', async () => {
+    const address = (): string =>
+      execFileSync('ip', ['-n', 'swtd-x', '-4', '-o', 'address', 'show', 'swx']).toString();
+    await launchDaemon(up);
+    const before = address();
+    const client = await DaemonClient.connect();
+    await client.hold({ leaseMs: 20_000 });
+    await speak();
+    await until(async () => (await client.status()).ports.some(({ held }) => held > 0));
+    await crash();
+    expect(address()).toBe(before);
+    expect(await staleStatus(NETWORK)).toMatchObject({
+      guests: [],
+      advice: expect.stringContaining('up FILE') as string,
+    });
+
+    // Whatever comes over the one that takes it up, the next can do it again.
+    expect(await faulty('attach.open:term')).toBe('INTERRUPTED');
+    expect(await faulty('attach.restore:error')).toBe('INTERNAL');
+    expect(await faulty('attach.release:kill')).toBe('INTERNAL');
+    expect(await code(DaemonClient.connect())).toBe('DAEMON_UNREACHABLE');
+    expect(address()).toBe(before);
+
+    const { reattached, ports } = await launchDaemon(up);
+    expect(reattached).toMatchObject({ resumed: [], ended: [], removed: [] });
+    expect(reattached!.deliveredFrames).toBeGreaterThan(0);
+    expect(ports.map(({ port: id }) => id)).toEqual(['x', 'y']);
+    expect(address()).toBe(before);
+    await until(async () => (await (await DaemonClient.connect()).status()).ports[1]!.out.frames > 0);
+    await (await DaemonClient.connect()).down();
+    expectNothing();
+  });
+
+  it('down removes what outlived the daemon, and nobody else’s device', async () => {
+    await launchDaemon(up);
+    await crash();
+    expect(execFileSync('ip', ['-n', 'swtd-y', '-o', 'link']).toString()).toContain('swy');
+    execFileSync('ip', ['-n', 'swtd-x', 'link', 'delete', 'swx']);
+    execFileSync('ip', ['-n', 'swtd-x', 'link', 'add', 'swx', 'type', 'veth', 'peer', 'own']); // somebody's own, of that name
+    await removeStale(NETWORK);
+    expect(execFileSync('ip', ['-n', 'swtd-x', '-o', 'link']).toString()).toContain('swx');
+    execFileSync('ip', ['-n', 'swtd-x', 'link', 'delete', 'swx']);
+    expectNothing();
+  });
+
+  it('a wrong fault is refused before anything is begun', async () => {
+    expect(await faulty('attach.nowhere:kill')).toBe('USAGE');
+    expectNothing();
+  });
+
+  it('the remains are told, refused as another network, and removed with the guests', async () => {
     await launchDaemon(up);
     const directory = join(run, NETWORK);
     // A guest started but not yet written down, and a stranger that has got the pid of one that was.
@@ -267,7 +327,8 @@ describe('after a crash', () => {
     process.kill(daemonPid(), 'SIGKILL');
     await until(async () => (await runningNetworks())[0]?.state === 'stale');
     expect(await code(DaemonClient.connect())).toBe('DAEMON_UNREACHABLE');
-    expect(await code(launchDaemon(up))).toBe('NETWORK_STALE');
+    const other = { ...definition, ports: { x: definition.ports['x']! } };
+    expect(await code(launchDaemon({ kind: 'up', definition: other }))).toBe('NETWORK_STALE');
     await removeStale(NETWORK);
     expectNothing();
     await until(() => guest.signalCode === 'SIGKILL');

@@ -1,7 +1,13 @@
 /** What fuzzing the switch found: frames and headers that a guest, or whoever made up an image, must not hurt us with. */
 import { expect, test } from 'vitest';
 import { MAX_FRAME_BYTES, type InflightFrame } from '../../src/frame/types.js';
+import { FrameMemory } from '../../src/port/batch.js';
+import { counterMemory, counterRow, readLedger } from '../../src/switch/counters.js';
+import { Egress, HOLD_QUEUE_FRAMES } from '../../src/switch/egress.js';
+import { STATIONS_PER_PORT } from '../../src/switch/mac-table.js';
+import { HOLD_FRAMES_IN_ALL } from '../../src/switch/switch.js';
 import { Bench } from './bench.js';
+import { FakePort } from './fake-port.js';
 import { frame, station } from './frames.js';
 
 const PORTS = [{ id: 'a' }, { id: 'b' }, { id: 'five', vlan: 5 }];
@@ -20,6 +26,71 @@ function restored(one: InflightFrame): { vnet: Buffer; bytes: Buffer } {
   bench.balances();
   return bench.port('five').read()[0]!;
 }
+
+test(
+  'all hold queues together are bounded: a flood spread over many ports ends the hold before any of them is full',
+  { timeout: 60_000 },
+  () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const bench = new Bench(names.map((id) => ({ id })));
+    for (const [i, id] of names.entries()) bench.send(id, frame(0, { from: station(i) }));
+    bench.core.hold();
+    let sent = 0;
+    while (!bench.core.overflowed && sent < 2 * HOLD_FRAMES_IN_ALL) {
+      for (let i = 0; i < 64; i++) {
+        const to = station(1 + (sent++ % 5));
+        bench.port('a').inject(frame(sent, { from: station(0), to }));
+      }
+      bench.send('a');
+    }
+    expect(sent).toBe(HOLD_FRAMES_IN_ALL);
+    expect(bench.core.flooded).toBe(false);
+    const held = bench.core.ledger().map(({ egress }) => egress.held);
+    expect(Math.max(...held)).toBeLessThan(HOLD_QUEUE_FRAMES);
+    bench.balances();
+    bench.core.release(bench.now);
+    expect(bench.core.overflowed).toBe(false);
+    bench.run(1000);
+    expect(bench.core.ledger().map(({ egress }) => egress.held)).toEqual([0, 0, 0, 0, 0, 0]);
+    bench.balances();
+  },
+);
+
+test('a queue that is being delivered takes four times what ends a hold, and then drops and counts', () => {
+  const memory = new FrameMemory();
+  const row = counterRow(counterMemory(), 0);
+  const egress = new Egress(new FakePort('a', memory), 0, row, memory);
+  const one = { sequence: 1, timeNs: 0n, ingress: 'b', stored: Buffer.alloc(70), restored: false };
+  egress.enqueue(one, true);
+  egress.beginRelease(0);
+  for (let n = 0; n < 5 * HOLD_QUEUE_FRAMES; n++) egress.enqueue(one, false);
+  const { switched, held, dropped } = readLedger('a', row).egress;
+  expect(held).toBe(4 * HOLD_QUEUE_FRAMES);
+  expect(dropped.queueFull).toBe(switched - held);
+});
+
+test('a guest that invents stations costs nobody else his', () => {
+  const bench = new Bench([{ id: 'a' }, { id: 'b' }, { id: 'c' }]);
+  bench.send('b', frame(0, { from: station(2) }));
+  for (let n = 0; n < 20_000; n++)
+    bench.send('a', frame(n, { from: Buffer.from([2, 9, 0, n >> 16, n >> 8, n]) }));
+  for (const port of bench.ports.values()) port.read();
+  bench.send('c', frame(1, { from: station(3), to: station(2) }));
+  expect(bench.port('a').ring).toEqual([]); // not flooded: b's station is known still
+  expect(bench.port('b').ring).toHaveLength(1);
+  expect(bench.core.stations(bench.now).filter(({ port }) => port === 'a')).toHaveLength(STATIONS_PER_PORT);
+});
+
+test('the stations of a mark fit a manifest, shared fairly between the ports', () => {
+  const names = Array.from({ length: 40 }, (_, i) => `p${i}`);
+  const bench = new Bench(names.map((id, i) => ({ id, segment: `s${i >> 1}` })));
+  for (const [i, id] of names.entries()) {
+    for (let n = 0; n < 500; n++) bench.send(id, frame(n, { from: Buffer.from([2, i, 0, 0, n >> 8, n]) }));
+  }
+  const { stations } = bench.core.mark(bench.now);
+  expect(stations).toHaveLength(40 * 409);
+  expect(new Set(stations.map(({ port }) => port)).size).toBe(40);
+});
 
 test('VLAN 4095 does not exist: not forwarded, not learned, or no manifest could say where its station is', () => {
   const bench = new Bench(PORTS);

@@ -205,6 +205,16 @@ describe('the frame its hypervisor had taken', () => {
     expect(deaf.wake()).toEqual([0, 1, 2]);
   });
 
+  test('of a paused guest that its user lets run after the mark', () => {
+    const deaf = new Deaf();
+    deaf.send(3);
+    deaf.hold(false);
+    expect(deaf.mark()).toEqual([0, 1, 2]);
+    deaf.port.wake();
+    deaf.release();
+    expect(deaf.wake()).toEqual([0, 1, 2]);
+  });
+
   test('of a guest that begins to read before the stop: it has it, and an image must not bring it again', () => {
     const deaf = new Deaf();
     deaf.send(3);
