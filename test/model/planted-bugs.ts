@@ -282,7 +282,7 @@ ${RESUME.replace(RESUMING, '')}`,
       },
     ],
     choice: keeping,
-    harm: /order/,
+    harm: /order|doubled/,
   },
   {
     name: 'what the hypervisor of a paused guest kept is delivered once more',
