@@ -98,8 +98,10 @@ function startQemu(args: readonly string[]): ChildProcess {
   return child;
 }
 
-async function untilListening(guest: string): Promise<void> {
-  for (let i = 0; i < 500 && !existsSync(socket(guest)); i++) await delay(20);
+/** QEMU makes its monitor before its TAP. */
+async function untilThere(guest: string, device: string): Promise<void> {
+  const isThere = (): boolean => ip('-n', namespace, '-br', 'link').includes(`${device} `);
+  for (let i = 0; i < 500 && !(existsSync(socket(guest)) && isThere()); i++) await delay(20);
 }
 
 const link = (device: string): string => ip('-n', namespace, '-br', 'link', 'show', 'dev', device);
@@ -112,7 +114,7 @@ test('two guests: cut in place, killed and restarted by their owner, given back'
     const definition = lab.guests[name] as QemuDefinition;
     const device = `tap-${name}`;
     startQemu(byName(name, definition, `ifname=${device},script=no,downscript=no,vhost=off`));
-    await untilListening(name);
+    await untilThere(name, device);
     ip('-n', namespace, 'link', 'set', device, 'mtu', '1400', 'up');
     const script = join(directory, `${name}.sh`);
     const words = byName(name, definition, 'fd=$STILLWIRE_TAP_FDS,vhost=off', true);
@@ -184,7 +186,7 @@ describe('refused, with everything left as it was', () => {
     ],
   ])('%s', async (_name, netdev, device, reason, prepare) => {
     startQemu(byName('g', machine, netdev));
-    await untilListening('g');
+    await untilThere('g', 'tapx');
     prepare?.();
     const file = join(directory, 'net.yaml');
     const guests = { g: { adopt: { qmp: socket('g') }, nics: [{ segment: 'lan', device }] } };
