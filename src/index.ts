@@ -80,7 +80,8 @@ export function define(network: Readonly<Record<string, unknown>>): NetworkDefin
 
 /**
  * Opens a network: its namespace, its switch and its ports. Traffic flows when it resolves; guests in the definition
- * get their TAPs ({@link Network.tapFd}) and nothing else. Needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN.
+ * get their descriptors ({@link Network.tapFd}) and nothing else. Needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN,
+ * unless all ports are of kind dgram.
  * @throws StillwireError NETWORK_STALE when the namespace is there already; NO_PRIVILEGE, MISSING_PROGRAM, SYSCALL
  */
 export const open = (definition: NetworkDefinition): Promise<Network> => Network.open(definition);

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { encodeSentinel, newNonce } from '../src/frame/sentinel.js';
 import { VNET_HEADER_BYTES } from '../src/frame/types.js';
 import { BURST, FRAME_OFFSET, FrameList, type FrameMemory } from '../src/port/batch.js';
+import { hasRing } from '../src/port/evidence.js';
 import type { Port } from '../src/port/port.js';
 import { judge } from '../src/quiesce/index.js';
 import { frame, numberOf, tagOf } from './pure/frames.js';
@@ -118,7 +119,7 @@ export function portCompliance(name: string, open: () => PortSubject): void {
       expect(port.send(list, 0)).toBe(1);
       const nonce = newNonce();
       stage([encodeSentinel(nonce)]);
-      expect(port.sendSentinel(list)).toBe(port.kind === 'tap');
+      expect(port.sendSentinel(list)).toBe(hasRing(port.kind));
       const verdict = () =>
         judge({
           port: port.id,
@@ -127,13 +128,13 @@ export function portCompliance(name: string, open: () => PortSubject): void {
           down: port.downEvidence(),
           up: port.upEvidence(),
         });
-      if (port.kind === 'tap') {
+      if (hasRing(port.kind)) {
         await new Promise((resolve) => setTimeout(resolve, 20));
         expect(verdict().proven).toBe(false);
       }
-      const read = await readAll(port.kind === 'tap' ? 2 : 1);
+      const read = await readAll(hasRing(port.kind) ? 2 : 1);
       expect(numberOf(read[0]!)).toBe(1);
-      if (port.kind === 'tap') expect(read[1]).toEqual(encodeSentinel(nonce));
+      if (hasRing(port.kind)) expect(read[1]).toEqual(encodeSentinel(nonce));
       expect(verdict()).toEqual({ port: port.id, proven: true });
       port.beginHold();
       expect(port.downEvidence().sentinelSent).toBe(false); // a new hold needs a sentinel of its own
@@ -146,7 +147,7 @@ export function portCompliance(name: string, open: () => PortSubject): void {
       expect(port.send(list, 0)).toBe(3);
       const ring = port.recall().ring.map((stored) => stored.subarray(VNET_HEADER_BYTES));
       expect(port.readSinceRecall()).toBe(0);
-      if (port.kind !== 'tap') {
+      if (!hasRing(port.kind)) {
         expect(ring).toEqual([]); // it was with the far side at once
         return;
       }

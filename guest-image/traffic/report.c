@@ -22,7 +22,10 @@ struct shown {
 static const struct shown tcp[] = {
     {"RetransSegs", OF(retrans_segs)},  {"TCPDSACKRecv", OF(dsack_recv)},      {"TCPFastRetrans", OF(fast_retrans)},
     {"TCPTimeouts", OF(timeouts)},      {"TCPLossProbes", OF(loss_probes)},    {"ListenDrops", OF(listen_drops)},
-    {"TCPBacklogDrop", OF(backlog_drops)}};
+    {"TCPBacklogDrop", OF(backlog_drops)}, {"TCPOFOQueue", OF(ofo_queued)}, {"TCPOFODrop", OF(ofo_dropped)},
+    {"TCPRcvQDrop", OF(receive_drops)}, {"RcvPruned", OF(pruned)}, {"TCPSynRetrans", OF(syn_retrans)},
+    {"TCPSlowStartRetrans", OF(timeout_retrans)}, {"TCPSpuriousRTOs", OF(spurious_rtos)},
+    {"TCPDSACKIgnoredDubious", OF(dsack_ignored)}};
 static const struct shown udp[] = {{"InErrors", OF(udp_in_errors)},
                                    {"RcvbufErrors", OF(udp_rcvbuf_errors)},
                                    {"MemErrors", OF(udp_mem_errors)},

@@ -178,7 +178,8 @@ void console_flush(void);
 /* counters.c */
 struct counters {
   uint64_t retrans_segs, dsack_recv, fast_retrans, timeouts, loss_probes;
-  uint64_t listen_drops, backlog_drops;
+  uint64_t listen_drops, backlog_drops, ofo_queued, ofo_dropped, receive_drops, pruned, syn_retrans, timeout_retrans;
+  uint64_t spurious_rtos, dsack_ignored;
   uint64_t udp_in_errors, udp_rcvbuf_errors, udp_mem_errors, udp_sndbuf_errors, udp_no_ports;
   uint64_t fragments_in, reassembled, reassembly_fails, reassembly_timeouts, fragments_out, fragmentation_fails;
   uint64_t in_discards, out_discards;

@@ -1,6 +1,6 @@
 /** What runs, and what has passed. */
 import { definedPorts } from '../image/index.js';
-import { nicPort, type NetworkDefinition } from '../definition/index.js';
+import { nicPort, privilegedPort, type NetworkDefinition } from '../definition/index.js';
 import type { Guest } from '../guest/index.js';
 import type { Network } from '../network/index.js';
 import type { PortKind } from '../quiesce/index.js';
@@ -8,7 +8,8 @@ import type { PortLedger } from '../switch/index.js';
 
 export interface NetworkStatus {
   readonly network: string;
-  readonly namespace: string;
+  /** Absent for a network without devices. */
+  readonly namespace?: string;
   readonly engine: string;
   readonly held: boolean;
   readonly guests: readonly GuestStatus[];
@@ -48,7 +49,7 @@ export async function readStatus(network: Network, live: ReadonlyMap<string, Gue
   });
   return {
     network: definition.network,
-    namespace: network.namespace,
+    ...(privilegedPort(definition) === undefined ? {} : { namespace: network.namespace }),
     engine,
     held,
     guests: await Promise.all(guests),
@@ -64,7 +65,7 @@ function portStatus(definition: NetworkDefinition, { port, ingress, egress }: Po
     port,
     kind: definedPorts(definition).get(port) ?? 'tap',
     segment: nic?.segment ?? other?.segment ?? '',
-    ...(other === undefined ? {} : { device: other.device }),
+    ...(other === undefined || other.kind === 'dgram' ? {} : { device: other.device }),
     in: { frames: ingress.received, bytes: ingress.bytes, discarded: total(ingress.discarded) },
     out: { frames: egress.sent, bytes: egress.bytes, dropped: total(egress.dropped) },
     held: egress.held,

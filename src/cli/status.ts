@@ -6,6 +6,7 @@ import { defineCommand } from './command.js';
 import { bytes, table } from './format.js';
 
 export function describeStatus({ network, namespace, engine, held, guests, ports }: NetworkStatus): string {
+  const where = namespace === undefined ? 'no devices' : `namespace ${namespace}`;
   const guestRows = guests.map(({ name, state, pid, ports: own }) => [name, state, pid, own.join(' ')]);
   const portRows = ports.map((port) => [
     port.port,
@@ -21,7 +22,7 @@ export function describeStatus({ network, namespace, engine, held, guests, ports
     port.held,
   ]);
   return [
-    `network ${network}${held ? ', held' : ''}: namespace ${namespace}, engine ${engine}`,
+    `network ${network}${held ? ', held' : ''}: ${where}, engine ${engine}`,
     ...(guests.length > 0 ? [table(['GUEST', 'STATE', 'PID', 'PORTS'], guestRows, '  ')] : []),
     table(
       ['PORT', 'KIND', 'SEGMENT', 'DEVICE', 'IN', 'BYTES', 'DISCARDED', 'OUT', 'BYTES', 'DROPPED', 'HELD'],

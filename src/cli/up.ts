@@ -52,7 +52,8 @@ export const up = defineCommand<UpFlags>({
   group: 'network',
   summary: 'create the TAPs, start the guests, bridge them',
   description: `Creates what the network file describes (default ./${DEFAULT_FILE}) and runs it in the foreground: ^C takes
-it down. What is wrong in the file is told with line and column before anything is created.
+it down. What is wrong in the file is told with line and column before anything is created. Needs root, unless the file
+says \`transport: dgram\` and has no external or device ports.
 
 Where the daemon of this network was killed and its guests live, the network is taken up again: guests that it had
 stopped run on, what was held is delivered, a half image is removed. The file has to say what it said then; -n NETWORK

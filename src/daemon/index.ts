@@ -18,4 +18,4 @@ export { runDirectory, secureRunDirectory } from './run-directory.js';
 export { storedDefinition } from './stored.js';
 export { staleStatus, type StaleGuest, type StaleStatus } from './stale-status.js';
 export { removeStale, runningNetworks, type RunningNetwork } from './stale.js';
-export type { CheckpointBody, HoldBody, HoldGrant, PhaseEvent, ReleaseReport } from './wire.js';
+export type { CheckpointBody, Health, HoldBody, HoldGrant, PhaseEvent, ReleaseReport } from './wire.js';

@@ -46,13 +46,13 @@ export const routeTable = (): readonly Route[] => [
     status: 200,
     answer: healthSchema,
     handle: ({ control }) => {
-      const { rss: rssBytes, heapUsed: heapUsedBytes } = process.memoryUsage();
+      const { rss, heapUsed, heapTotal } = process.memoryUsage();
       return {
         status: 'ok' as const,
         network: control.live.definition.network,
         version: VERSION,
         pid: process.pid,
-        memory: { rssBytes, heapUsedBytes },
+        memory: { rssBytes: rss, heapUsedBytes: heapUsed, heapTotalBytes: heapTotal },
       };
     },
   }),

@@ -27,14 +27,14 @@ export const healthSchema = z.object({
   network: z.string(),
   version: z.string(),
   pid: count,
-  /** Of the whole process, and of the main thread's JavaScript heap. */
-  memory: z.object({ rssBytes: count, heapUsedBytes: count }).exactOptional(),
+  /** Resident set of the whole process; JavaScript heap of the main thread, what is used of it and what it has. */
+  memory: z.object({ rssBytes: count, heapUsedBytes: count, heapTotalBytes: count }).exactOptional(),
 });
 export type Health = z.infer<typeof healthSchema>;
 
 export const statusSchema = z.object({
   network: z.string(),
-  namespace: z.string(),
+  namespace: z.string().exactOptional(),
   engine: z.string(),
   held: z.boolean(),
   guests: z.array(

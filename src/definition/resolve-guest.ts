@@ -1,6 +1,6 @@
 /** A guest of the network file, with the file's defaults under it and all but derived MACs filled in. */
 import type { z } from 'zod';
-import type { GuestDefinition, NicDefinition } from './definition.js';
+import type { NicDefinition, NicTransport, QemuDefinition } from './definition.js';
 import { nicPort } from './definition.js';
 import type { Read } from './reader.js';
 import { guestShape, nicShape } from './schema.js';
@@ -12,17 +12,25 @@ import type { Path } from './source.js';
 export const DEFAULT_MTU = 1500;
 const DEFAULT_QEMU = 'qemu-system-x86_64';
 /** sockaddr_un.sun_path less its NUL (unix(7)). */
-const MAX_SOCKET_PATH = 107;
+export const MAX_SOCKET_PATH = 107;
 
 type GuestKeys = z.output<typeof guestShape>;
 export type Defaults = Read<z.output<typeof defaultsShape>>['given'];
 
 /** MACs are derived when those of the whole file are known. */
 export type NicDraft = Omit<NicDefinition, 'mac'> & { readonly mac: string | undefined };
-export type GuestDraft = Omit<GuestDefinition, 'nics'> & { readonly nics: readonly NicDraft[] };
+export type GuestDraft = Omit<QemuDefinition, 'nics'> & { readonly nics: readonly NicDraft[] };
 
-/** Reads `guests.NAME`; undefined when a fault makes it incomplete. */
-export function readGuest(scope: Scope, name: string, defaults: Defaults): GuestDraft | undefined {
+/**
+ * Reads `guests.NAME`; undefined when a fault makes it incomplete.
+ * @param transport that of NICs which give none
+ */
+export function readGuest(
+  scope: Scope,
+  name: string,
+  defaults: Defaults,
+  transport: NicTransport = 'tap',
+): GuestDraft | undefined {
   const { source, surroundings } = scope;
   const path: Path = ['guests', name];
   const read = scope.reader.map(path, guestShape, 'a guest');
@@ -49,7 +57,7 @@ export function readGuest(scope: Scope, name: string, defaults: Defaults): Guest
     scope.fault(where(key), `${key}: QEMU takes it only with a kernel, and guest "${name}" has none`);
   }
 
-  const nics = readNics(scope, name, where('nics'), keys.nics ?? []);
+  const nics = readNics(scope, name, where('nics'), keys.nics ?? [], transport);
   const consoles = readConsoles(scope, name, path, keys);
   if (read.complete === undefined || qemu === undefined || nics === undefined) return undefined;
   const args = (keys.args ?? []).map((argument, i) =>
@@ -81,7 +89,7 @@ function readConsoles(
   guest: string,
   path: Path,
   keys: Partial<GuestKeys>,
-): Pick<GuestDefinition, 'console' | 'consoleLog'> {
+): Pick<QemuDefinition, 'console' | 'consoleLog'> {
   const consoles = present({
     console: keys.console === undefined ? undefined : scope.absolute(keys.console),
     consoleLog: keys.consoleLog === undefined ? undefined : scope.absolute(keys.consoleLog),
@@ -97,7 +105,13 @@ function readConsoles(
   return consoles;
 }
 
-function readNics(scope: Scope, guest: string, path: Path, list: readonly unknown[]): NicDraft[] | undefined {
+function readNics(
+  scope: Scope,
+  guest: string,
+  path: Path,
+  list: readonly unknown[],
+  transport: NicTransport,
+): NicDraft[] | undefined {
   const nics: NicDraft[] = [];
   for (const i of list.keys()) {
     const at = [...path, i];
@@ -115,6 +129,7 @@ function readNics(scope: Scope, guest: string, path: Path, list: readonly unknow
       mtu: complete.mtu ?? DEFAULT_MTU,
       ...present({ vlan: complete.vlan }),
       model: complete.model ?? 'virtio-net-pci',
+      ...((complete.transport ?? transport) === 'dgram' && { transport: 'dgram' as const }),
     });
   }
   return nics.length === list.length ? nics : undefined;

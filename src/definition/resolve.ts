@@ -6,12 +6,19 @@
 import { basename, dirname, parse, resolve } from 'node:path';
 import type { z } from 'zod';
 import { MAX_NETWORK_PORTS, nicPort } from './definition.js';
-import type { GuestDefinition, NetworkDefinition, PortDefinition, SegmentDefinition } from './definition.js';
+import type {
+  AdoptedDefinition,
+  GuestDefinition,
+  NetworkDefinition,
+  PortDefinition,
+  SegmentDefinition,
+} from './definition.js';
 import { quoted } from './faults.js';
 import type { FaultList } from './faults.js';
 import { deriveMacs } from './macs.js';
 import { Reader } from './reader.js';
-import { DEFAULT_MTU, readGuest } from './resolve-guest.js';
+import { readAdopted } from './resolve-adopted.js';
+import { DEFAULT_MTU, MAX_SOCKET_PATH, readGuest } from './resolve-guest.js';
 import type { GuestDraft } from './resolve-guest.js';
 import * as schema from './schema.js';
 import { present, Scope } from './scope.js';
@@ -45,9 +52,13 @@ export function resolveNetwork(
     scope.fault(['segments'], 'segments: a network has at least one, such as "lan: {}"');
   }
   const segments = segmentNames.map((name) => [name, readSegment(reader, name)] as const);
-  const guests = reader
-    .names(['guests'], 'guest')
-    .map((name) => [name, readGuest(scope, name, defaults)] as const);
+  const guests = reader.names(['guests'], 'guest').map((name) => {
+    const adopted = source.has(['guests', name, 'adopt']);
+    return [
+      name,
+      adopted ? readAdopted(scope, name) : readGuest(scope, name, defaults, top.transport),
+    ] as const;
+  });
   const ports = reader.names(['ports'], 'port').map((name) => [name, readPort(scope, name)] as const);
   const count = ports.length + guests.reduce((sum, [, guest]) => sum + (guest?.nics.length ?? 0), 0);
   if (count > MAX_NETWORK_PORTS) {
@@ -90,7 +101,9 @@ function readPort(scope: Scope, name: string): PortDefinition | undefined {
     kind === 'device' ? reader.map(path, schema.devicePortShape, 'a port of kind device') : undefined;
   const external =
     kind === 'external' ? reader.map(path, schema.externalPortShape, 'a port of kind external') : undefined;
-  const either = device ?? external ?? reader.map(path, schema.anyPortShape, 'a port');
+  const dgram =
+    kind === 'dgram' ? reader.map(path, schema.dgramPortShape, 'a port of kind dgram') : undefined;
+  const either = device ?? external ?? dgram ?? reader.map(path, schema.anyPortShape, 'a port');
   const given: Partial<z.output<typeof schema.anyPortShape>> = either.given;
   const owner = `port "${name}"`;
   if (given.segment !== undefined) scope.checkSegment([...path, 'segment'], given.segment);
@@ -100,19 +113,46 @@ function readPort(scope: Scope, name: string): PortDefinition | undefined {
     const kindOfName = `device ${given.netns ?? ''}`;
     scope.claim([...path, 'device'], kindOfName, given.device, `device name "${given.device}"`, owner);
   }
-  const common = { addresses: given.addresses ?? [], mtu: given.mtu ?? DEFAULT_MTU };
+  const sockets = {
+    path: socket(scope, name, 'path', given.path),
+    peer: socket(scope, name, 'peer', given.peer),
+  };
+  const mtu = given.mtu ?? DEFAULT_MTU;
+  if (dgram?.complete !== undefined) return { ...dgram.complete, ...present(sockets), mtu };
+  const common = { addresses: given.addresses ?? [], mtu };
   if (device?.complete !== undefined) return { ...device.complete, ...common };
   if (external?.complete !== undefined) return { ...external.complete, ...common };
   return undefined;
 }
 
+/** A socket of a port, absolute. No two ports have one of the same path: each would take the other's for its own. */
+function socket(
+  scope: Scope,
+  port: string,
+  key: 'path' | 'peer',
+  given: string | undefined,
+): string | undefined {
+  if (given === undefined) return undefined;
+  const absolute = scope.absolute(given);
+  const at = ['ports', port, key];
+  scope.claim(at, 'file', absolute, `${key}: ${absolute}`, `port "${port}"`);
+  const bytes = Buffer.byteLength(absolute);
+  if (bytes > MAX_SOCKET_PATH) {
+    scope.fault(
+      at,
+      `${key}: a unix socket's path has at most ${MAX_SOCKET_PATH} bytes, this one ${bytes}: ${absolute}`,
+    );
+  }
+  return absolute;
+}
+
 interface Draft extends Omit<NetworkDefinition, 'guests'> {
-  readonly guests: Readonly<Record<string, GuestDraft>>;
+  readonly guests: Readonly<Record<string, GuestDraft | AdoptedDefinition>>;
 }
 
 function withMacs(draft: Draft): NetworkDefinition {
-  const nics = Object.entries(draft.guests).flatMap(([guest, { nics }]) =>
-    nics.map(({ name, mac }) => ({ id: nicPort(guest, name), mac })),
+  const nics = Object.entries(draft.guests).flatMap(([name, guest]) =>
+    'adopt' in guest ? [] : guest.nics.map((nic) => ({ id: nicPort(name, nic.name), mac: nic.mac })),
   );
   const devices = Object.entries(draft.ports).flatMap(([id, port]) =>
     port.kind === 'device' ? [{ id, mac: port.mac }] : [],
@@ -122,9 +162,11 @@ function withMacs(draft: Draft): NetworkDefinition {
   const ids = ports.map(({ id }) => id);
   const macs = deriveMacs(draft.network, ids, new Map(given));
   const mac = (id: string): string => macs.get(id)!;
-  const withNics = ([name, guest]: [string, GuestDraft]): [string, GuestDefinition] => [
+  const withNics = ([name, guest]: [string, Draft['guests'][string]]): [string, GuestDefinition] => [
     name,
-    { ...guest, nics: guest.nics.map((nic) => ({ ...nic, mac: mac(nicPort(name, nic.name)) })) },
+    'adopt' in guest
+      ? guest
+      : { ...guest, nics: guest.nics.map((nic) => ({ ...nic, mac: mac(nicPort(name, nic.name)) })) },
   ];
   const withMac = ([id, port]: [string, PortDefinition]): [string, PortDefinition] => [
     id,

@@ -6,6 +6,7 @@
  * where the network is resolved, since `defaults:` of the file comes before them.
  */
 import { z } from 'zod';
+import { NIC_TRANSPORTS } from './definition.js';
 import { deviceNameFault, MAX_NETWORK_NAME, NAME, NAME_RULE } from './names.js';
 
 const within = (least: number, most: number, words: string): z.ZodNumber =>
@@ -77,6 +78,8 @@ const argument = z.union([text, z.number()], 'text or a number').superRefine((va
     issue.addIssue(`argument "-${option} …" is one word to QEMU; make the option and its value two items`);
 });
 
+const transport = z.enum(NIC_TRANSPORTS, 'tap or dgram');
+
 export const segmentShape = z.object({
   reservedMulticast: z.enum(['forward', 'drop'], 'forward or drop').exactOptional(),
   ageing: ageing.exactOptional(),
@@ -93,6 +96,7 @@ export const nicShape = z.object({
     .string('a QEMU device model')
     .regex(/^[A-Za-z0-9][\w.-]*$/, 'a QEMU device model such as virtio-net-pci, without properties')
     .exactOptional(),
+  transport: transport.exactOptional(),
 });
 
 /**
@@ -118,6 +122,26 @@ export const guestShape = z.object({
   nics: z.array(z.unknown(), 'a list of NICs').nullable().exactOptional(),
 });
 
+/** The keys of a guest that somebody else has started; none of them can come from `defaults:`. */
+export const adoptedShape = z.object({
+  adopt: z.unknown(),
+  disks: z.literal('unmanaged', 'unmanaged').exactOptional(),
+  nics: z.array(z.unknown(), 'a list of NICs').nullable().exactOptional(),
+});
+
+export const adoptShape = z.object({
+  qmp: path,
+  restart: z.array(someText, 'a program and its arguments').min(1, 'a program').exactOptional(),
+});
+
+export const adoptedNicShape = z.object({
+  segment: z.string('the name of a segment'),
+  device,
+  name: name.exactOptional(),
+  mtu: mtu.exactOptional(),
+  vlan: vlan.exactOptional(),
+});
+
 /** Keys that `defaults:` may give: all but the files that two guests cannot share. */
 export const defaultsShape = guestShape.omit({ console: true, consoleLog: true });
 
@@ -141,9 +165,21 @@ export const devicePortShape = z.object({
   mac: mac.exactOptional(),
 });
 
-/** For a port whose kind is not known: any key of either kind. */
+export const dgramPortShape = z.object({
+  kind: z.literal('dgram'),
+  segment: port.segment,
+  mtu: port.mtu,
+  vlan: port.vlan,
+  path,
+  peer: path,
+});
+
+/** For a port whose kind is not known: any key of any kind. */
 export const anyPortShape = devicePortShape.extend({
-  kind: z.enum(['external', 'device'], 'external or device'),
+  kind: z.enum(['external', 'device', 'dgram'], 'external, device or dgram'),
+  device: device.exactOptional(),
+  path: path.exactOptional(),
+  peer: path.exactOptional(),
 });
 
 export const fileShape = z.object({
@@ -152,6 +188,7 @@ export const fileShape = z.object({
   guests: z.unknown().exactOptional(),
   ports: z.unknown().exactOptional(),
   checkpoints: path.exactOptional(),
+  transport: transport.exactOptional(),
   defaults: z.unknown().exactOptional(),
 });
 

@@ -34,6 +34,20 @@ export async function footprintOf(network: string): Promise<Footprint> {
   return { namespace, namespaceLink, taps: await listTaps(namespace), guests, daemon, socket: paths.socket };
 }
 
+/**
+ * Frames that the kernel dropped at the TAPs of a running network since they were made, both ways.
+ * @throws StillwireError DAEMON_UNREACHABLE when no daemon of it lives
+ */
+export async function tapDrops(network: string): Promise<number> {
+  const { namespace } = await footprintOf(network);
+  const links = JSON.parse(
+    await runProgram('ip', '-n', namespace, '-j', '-s', 'link', 'show', 'type', 'tun'),
+  ) as readonly {
+    readonly stats64?: { readonly rx: { dropped: number }; readonly tx: { dropped: number } };
+  }[];
+  return links.reduce((sum, { stats64 }) => sum + (stats64?.rx.dropped ?? 0) + (stats64?.tx.dropped ?? 0), 0);
+}
+
 export interface Finding {
   readonly what: string;
   readonly gone: boolean;

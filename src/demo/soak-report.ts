@@ -42,6 +42,8 @@ export interface SoakReport {
   readonly traffic: Omit<SoakAccount['tally'], 'faults'>;
   /** Of each daemon that lived for more than a few cycles, in turn. */
   readonly daemons: readonly LifeReport[];
+  /** Frames the kernel dropped at the guests' TAPs; those just before a kill are not seen. */
+  readonly tapDrops: number;
   readonly faults: readonly string[];
 }
 
@@ -64,7 +66,7 @@ function methodReport(account: SoakAccount, method: QuiesceMethod): MethodReport
 const pausesOf = (cuts: readonly Cut[]): number[] =>
   cuts.filter(({ killed }) => !killed).map(({ pauseMs }) => pauseMs);
 
-function faultsOf({ cuts, refusals, lives, tally }: SoakAccount): string[] {
+function faultsOf({ cuts, refusals, lives, tally, tapDrops }: SoakAccount): string[] {
   const unproven = cuts.filter(({ method, proven }) => method !== 'quiet' && !proven);
   return [
     ...tally.faults,
@@ -75,6 +77,7 @@ function faultsOf({ cuts, refusals, lives, tally }: SoakAccount): string[] {
     ...refusals
       .filter(({ method, code }) => !(method === 'quiet' && code === 'NOT_QUIET'))
       .map(({ kind, method, code, message }) => `${kind} by ${method} gave up: ${code}: ${message}`),
+    ...(tapDrops === 0 ? [] : [`the kernel dropped ${tapDrops} frames at the TAPs`]),
     ...lives.flatMap((samples, i) => growthFaults(lifeReport(samples), i + 1)),
   ];
 }
@@ -125,6 +128,7 @@ export function soakReport(
       churn: tally.churn,
       guestCounters: tally.guestCounters,
     },
+    tapDrops: account.tapDrops,
     daemons: lives.filter(({ length }) => length >= LEAST_SHOWN).map(lifeReport),
     faults,
   };
@@ -160,11 +164,14 @@ export function describeSoak(report: SoakReport): string {
     `${figure(opened)} opened, ${figure(completed)} completed, ${figure(served)} served, ${synRetransmits} SYNs again`,
   ]);
   rows.push(['neighbours', `${figure(traffic.churn.forgotten)} forgotten in ${traffic.churn.flushes} times`]);
-  report.daemons.forEach(({ cycles, rssMiB, heapMiB, descriptors }, i) => {
+  report.daemons.forEach(({ cycles, rssMiB, heapMiB, restMiB, descriptors }, i) => {
     const grown = ({ first, last, per100Cycles }: LifeReport['rssMiB']): string =>
       `${first} to ${last} MiB (${per100Cycles ?? '?'} in 100 cycles)`;
     const open = `descriptors ${descriptors.first} to ${descriptors.last}`;
-    rows.push([`daemon ${i + 1}`, `${cycles} cycles; RSS ${grown(rssMiB)}, heap ${grown(heapMiB)}, ${open}`]);
+    rows.push([
+      `daemon ${i + 1}`,
+      `${cycles} cycles; RSS ${grown(rssMiB)}, heap ${grown(heapMiB)}, rest ${grown(restMiB)}, ${open}`,
+    ]);
   });
   const width = Math.max(...rows.map(([name]) => name.length));
   return [

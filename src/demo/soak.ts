@@ -17,6 +17,7 @@ import { checkpointsDirectory, removeCheckpoint, verifyImage } from '../image/in
 import type { QuiesceMethod } from '../quiesce/index.js';
 import { sampleDaemon, type Sample } from './daemon-memory.js';
 import { inFlightByKind, type InFlight } from './frame-kinds.js';
+import { tapDrops } from './footprint.js';
 import { GuestConsole } from './guest-console.js';
 import { mixedGuests, type Part } from './mixed-load.js';
 import { tallyMixed, type MixedTally } from './mixed-tally.js';
@@ -83,6 +84,8 @@ export interface SoakAccount {
   /** Of each daemon in turn, a sample a cycle. */
   readonly lives: readonly (readonly Sample[])[];
   readonly tally: MixedTally;
+  /** Frames that the kernel dropped at the guests' TAPs, at any time, both ways. */
+  readonly tapDrops: number;
 }
 
 /**
@@ -105,6 +108,8 @@ class Soak {
   readonly #refusals: Refusal[] = [];
   readonly #lives: Sample[][] = [];
   #aborted = 0;
+  /** Of the TAPs that are gone. */
+  #tapDrops = 0;
   #taken = 0;
 
   constructor(options: SoakOptions) {
@@ -147,6 +152,7 @@ class Soak {
       aborted: this.#aborted,
       lives: this.#lives,
       tally: tallyMixed(results, parts),
+      tapDrops: this.#tapDrops + (await tapDrops(SOAK_NETWORK)),
     };
   }
 
@@ -170,6 +176,7 @@ class Soak {
     const method = body.method ?? 'auto';
     const name = `c${++this.#taken}`;
     const client = await DaemonClient.connect({ network: SOAK_NETWORK });
+    const dropsBefore = body.kill === true ? await tapDrops(SOAK_NETWORK) : 0;
     const leave = new AbortController();
     const leaving = abortAfterMs === undefined ? undefined : setTimeout(() => leave.abort(), abortAfterMs);
     let report: CheckpointReport;
@@ -182,6 +189,7 @@ class Soak {
     } finally {
       clearTimeout(leaving);
     }
+    if (report.killed) this.#tapDrops += dropsBefore;
     await verify(report);
     const inFlight = await inFlightByKind(report.path);
     const restartMs = report.killed ? await this.#restart(report.path, state) : undefined;
@@ -226,7 +234,7 @@ class Soak {
   async #sample(): Promise<void> {
     const client = await DaemonClient.connect({ network: SOAK_NETWORK });
     const { pid, memory } = await client.health();
-    this.#lives.at(-1)!.push(sampleDaemon(pid, memory?.heapUsedBytes ?? 0));
+    if (memory !== undefined) this.#lives.at(-1)!.push(sampleDaemon(pid, memory));
   }
 }
 

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseNetworkFile, type NetworkDefinition } from '../definition/index.js';
+import { parseNetworkFile, type NetworkDefinition, type NicTransport } from '../definition/index.js';
 import { StillwireError } from '../errors/index.js';
 
 /** Room for the guests' consoles: sockets and what was said. Paths in it go into the checkpoint. */
@@ -52,6 +52,8 @@ export interface TestGuest {
   readonly mtu?: Readonly<Record<string, number>>;
   /** Further QEMU arguments. */
   readonly args?: readonly string[];
+  /** Of all its NICs; absent: TAPs. */
+  readonly transport?: NicTransport;
 }
 
 /**
@@ -77,7 +79,11 @@ export function testNetwork(
       console: consoleSocket(directory, name),
       consoleLog: consoleLog(directory, name),
       args: guest.args ?? [],
-      nics: guest.segments.map((segment) => ({ segment, mtu: guest.mtu?.[segment] ?? 1500 })),
+      nics: guest.segments.map((segment) => ({
+        segment,
+        mtu: guest.mtu?.[segment] ?? 1500,
+        transport: guest.transport ?? 'tap',
+      })),
     },
   ]);
   const file = {

@@ -37,8 +37,8 @@ export const ERRORS = {
   ),
   NO_PRIVILEGE: entry(
     'failed',
-    'A network on TAP devices needs CAP_NET_ADMIN and CAP_NET_RAW.',
-    'Run as root.',
+    'A TAP, a device port or an external port needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN.',
+    'Run as root, or give the network `transport: dgram`, which needs no privilege.',
   ),
   MISSING_PROGRAM: entry(
     'failed',
@@ -84,8 +84,8 @@ export const ERRORS = {
   ),
   DEVICE_EXISTS: entry(
     'conflict',
-    'An interface that an external port needs on the host exists already.',
-    'End the network it belongs to, or name another device; a copy beside the original cannot have its external ports.',
+    'An interface that an external port needs on the host, or the socket of a dgram port, exists already.',
+    'End the network it belongs to, or name another; a copy beside the original cannot have its external ports.',
   ),
   NETWORK_HELD: entry(
     'conflict',
@@ -108,6 +108,16 @@ export const ERRORS = {
     'timedOut',
     'The network did not fall quiet within the bound.',
     'Use --method count, which needs no quiet.',
+  ),
+  ADOPT_REFUSED: entry(
+    'conflict',
+    'A running QEMU or its TAP is of a kind that cannot be held, or that somebody else uses; it was left as it is.',
+    'Change what the message names, then try again.',
+  ),
+  GUEST_NOT_RESTARTABLE: entry(
+    'usage',
+    'An adopted guest can be started again only by its owner, and the network file does not say how.',
+    'Give the guest `adopt.restart`, or bring the network back with `stillwire restore` and load the guest yourself.',
   ),
   PORT_UNREADY: entry(
     'timedOut',

@@ -7,14 +7,14 @@
  * versioned form.
  */
 import { StillwireError } from '../errors/index.js';
-import type { GuestDefinition, NicDefinition } from '../definition/definition.js';
+import type { QemuDefinition, NicDefinition } from '../definition/definition.js';
 
 /** What is known only when the guest is started. */
 export interface QemuFacts {
   readonly name: string;
   /** Path of the QMP socket QEMU makes. */
   readonly qmpSocket: string;
-  /** The TAPs' descriptors in QEMU's process, in the order of the NICs. */
+  /** The descriptors of TAPs, or of ends of datagram pairs, in QEMU's process, in the order of the NICs. */
   readonly tapFds: readonly number[];
   /** Resolved machine type in place of the definition's, whose properties stay. */
   readonly machine?: string;
@@ -65,10 +65,14 @@ function nicArguments(nic: NicDefinition, index: number, fd: number): string[] {
     device.push('ctrl_vlan=off');
     if (nic.mtu !== 1500) device.push(`host_mtu=${nic.mtu}`);
   }
-  return ['-netdev', `tap,id=${id},fd=${fd},vhost=off`, '-device', device.join(',')];
+  const netdev =
+    nic.transport === 'dgram'
+      ? `dgram,id=${id},local.type=fd,local.str=${fd}`
+      : `tap,id=${id},fd=${fd},vhost=off`;
+  return ['-netdev', netdev, '-device', device.join(',')];
 }
 
-function consoleArguments({ console, consoleLog }: GuestDefinition): string[] {
+function consoleArguments({ console, consoleLog }: QemuDefinition): string[] {
   if (console === undefined && consoleLog === undefined) return [];
   const id = 'stillwire-console';
   const log = consoleLog === undefined ? undefined : escapeComma(consoleLog);
@@ -87,7 +91,7 @@ const optional = (option: string, value: string | undefined): string[] =>
  * The arguments behind the binary's name.
  * @throws StillwireError PATH_TOO_LONG for a socket path; GUEST_FAILED for more than {@link MAX_NICS} NICs
  */
-export function qemuArguments(definition: GuestDefinition, facts: QemuFacts): string[] {
+export function qemuArguments(definition: QemuDefinition, facts: QemuFacts): string[] {
   const { nics } = definition;
   if (nics.length > MAX_NICS) {
     const words = `guest ${facts.name} has ${nics.length} NICs, ${MAX_NICS} are possible`;

@@ -42,6 +42,8 @@ export class QemuGuest implements Guest {
   readonly #qmp: QmpClient;
   readonly #saver: StateSaver;
   readonly #prefix: string;
+  readonly #watchers = new Set<(reason: string) => void>();
+  #lost: string | undefined;
   readonly #hashes: Promise<Readonly<Record<string, string>>>;
 
   /** @param memory RAM in bytes; @param hashes sha256 by role of the files the guest was started from; a failure is told by {@link identity} */
@@ -60,6 +62,13 @@ export class QemuGuest implements Guest {
     this.#saver = new StateSaver(qmp, name, memory);
     this.#hashes = hashes;
     hashes.catch(() => undefined);
+    // Once, not for each watcher: these promises live as long as the guest, and keep all that ever waited for them.
+    void this.ended.then((reason) => this.#lose(this.#prefix + reason));
+    // Without QMP it can be neither stopped nor saved. When QEMU is ending, its end is the better reason.
+    void qmp.closed.then(async (error) => {
+      await process.settle();
+      this.#lose(error.message);
+    });
   }
 
   get pid(): number | undefined {
@@ -107,9 +116,8 @@ export class QemuGuest implements Guest {
   }
 
   watch(onLost: (reason: string) => void): () => void {
-    let watching = true;
     const lost = (reason: string): void => {
-      if (!watching) return;
+      if (!this.#watchers.has(lost)) return;
       stopWatching();
       onLost(reason);
     };
@@ -118,16 +126,19 @@ export class QemuGuest implements Guest {
       if (loss !== undefined) lost(this.#prefix + loss);
     });
     const stopWatching = (): void => {
-      watching = false;
+      this.#watchers.delete(lost);
       stopListening();
     };
-    void this.ended.then((reason) => lost(this.#prefix + reason));
-    // Without QMP it can be neither stopped nor saved. When QEMU is ending, its end is the better reason.
-    void this.#qmp.closed.then(async (error) => {
-      await this.#process.settle();
-      lost(error.message);
-    });
+    this.#watchers.add(lost);
+    const reason = this.#lost;
+    if (reason !== undefined) queueMicrotask(() => lost(reason));
     return stopWatching;
+  }
+
+  /** For good: it has ended, or can no more be spoken to. */
+  #lose(reason: string): void {
+    this.#lost ??= reason;
+    for (const watcher of [...this.#watchers]) watcher(this.#lost);
   }
 
   /** Starts or stops it, in one round trip; whether it had been running. */

@@ -31,7 +31,11 @@ const CANCEL_POLL_MS = 5;
 export async function prepareMigration(qmp: QmpClient): Promise<void> {
   await Promise.all([
     qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] }),
-    qmp.execute('migrate-set-parameters', { 'max-bandwidth': UNLIMITED_BANDWIDTH }),
+    qmp.execute('migrate-set-parameters', {
+      'max-bandwidth': UNLIMITED_BANDWIDTH,
+      // A restored guest would announce itself with RARP frames that no guest has sent.
+      'announce-rounds': 0,
+    }),
   ]);
 }
 
@@ -61,17 +65,21 @@ export async function abandonMigration(qmp: QmpClient, guest: string): Promise<v
 
 /** Runs `begin` and waits for the migration it begins to end one way or another. */
 async function migrate(qmp: QmpClient, begin: () => Promise<unknown>): Promise<string> {
-  let stopListening = (): void => undefined;
-  const final = new Promise<string>((resolve) => {
-    stopListening = qmp.onEvent(({ event, data }) => {
-      if (event === 'MIGRATION' && FINAL.has(data['status'])) resolve(String(data['status']));
-    });
+  const stops: (() => void)[] = [];
+  const final = new Promise<string>((resolve, reject) => {
+    stops.push(
+      qmp.onEvent(({ event, data }) => {
+        if (event === 'MIGRATION' && FINAL.has(data['status'])) resolve(String(data['status']));
+      }),
+      qmp.onClosed(reject),
+    );
   });
+  final.catch(() => undefined); // `begin` may fail of the same and be heard first
   try {
     await begin();
-    return await Promise.race([final, qmp.closed.then((error) => Promise.reject(error))]);
+    return await final;
   } finally {
-    stopListening();
+    for (const stop of stops) stop();
   }
 }
 
@@ -154,8 +162,18 @@ export async function writeState(
  * Loads a state from descriptor `fd` of QEMU's process, which QEMU closes. The guest is paused then.
  * @throws StillwireError GUEST_FAILED; GUEST_DIED when QEMU gave up
  */
-export async function loadState(qmp: QmpClient, guest: string, fd: number): Promise<void> {
-  const status = await migrate(qmp, () => qmp.execute('migrate-incoming', { uri: `fd:${fd}` }));
+export function loadState(qmp: QmpClient, guest: string, fd: number): Promise<void> {
+  return load(qmp, guest, `fd:${fd}`);
+}
+
+/** The same from a descriptor of ours. */
+export async function handState(qmp: QmpClient, guest: string, fd: number): Promise<void> {
+  await qmp.getfd(FD_NAME, fd);
+  return load(qmp, guest, `fd:${FD_NAME}`);
+}
+
+async function load(qmp: QmpClient, guest: string, uri: string): Promise<void> {
+  const status = await migrate(qmp, () => qmp.execute('migrate-incoming', { uri }));
   if (status !== 'completed') throw await migrationError(qmp, guest, status);
   await untilSettled(qmp, guest);
 }

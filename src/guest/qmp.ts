@@ -58,7 +58,10 @@ interface Pending {
 
 type Json = Readonly<Record<string, unknown>>;
 const wordsOf = (value: unknown): string =>
-  (typeof value === 'string' ? value : String(JSON.stringify(value))).slice(0, MAX_WORDS);
+  (typeof value === 'string' ? value : ((JSON.stringify(value) as string | undefined) ?? 'nothing')).slice(
+    0,
+    MAX_WORDS,
+  );
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null;
 
 export class QmpClient {
@@ -67,6 +70,7 @@ export class QmpClient {
   readonly #lines = new LineSplitter(MAX_LINE_BYTES);
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Set<(event: QmpEvent) => void>();
+  readonly #closeListeners = new Set<(error: StillwireError) => void>();
   readonly #greeted: Promise<void>;
   #greet!: () => void;
   #settleClosed!: (error: StillwireError) => void;
@@ -120,6 +124,7 @@ export class QmpClient {
     this.#socket = socket;
     this.#greeted = new Promise((resolve) => (this.#greet = resolve));
     this.closed = new Promise((resolve) => (this.#settleClosed = resolve));
+    void this.closed.then(() => this.#tellClosed());
     socket.on('data', (chunk) => this.#receive(chunk));
     socket.on('error', (error) => this.#died(error.message, error));
     socket.on('close', () => this.#died('closed by QEMU'));
@@ -153,6 +158,22 @@ export class QmpClient {
   onEvent(listener: (event: QmpEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Calls `listener` when the connection has ended, soon if it has already. Returns how to stop it. For whoever waits a
+   * while and goes: a promise keeps all that ever waited for it, and {@link closed} lives as long as the guest.
+   */
+  onClosed(listener: (error: StillwireError) => void): () => void {
+    this.#closeListeners.add(listener);
+    if (this.#end !== undefined) void this.closed.then(() => this.#tellClosed());
+    return () => this.#closeListeners.delete(listener);
+  }
+
+  #tellClosed(): void {
+    const listeners = [...this.#closeListeners];
+    this.#closeListeners.clear();
+    for (const listener of listeners) listener(this.#end!);
   }
 
   close(): void {

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import type { GuestIdentity } from '../guest/guest.js';
-import type { NetworkDefinition } from '../definition/definition.js';
+import { NIC_TRANSPORTS, type NetworkDefinition } from '../definition/definition.js';
 import { PORT_METHODS, QUIESCE_METHODS, type PortEvidence } from '../quiesce/evidence.js';
 import type { PortLedger } from '../switch/ledger.js';
 import { DISCARD_REASONS, DROP_REASONS } from '../switch/ledger.js';
@@ -48,6 +48,7 @@ const nic = z.strictObject({
   mtu,
   vlan: vlan.exactOptional(),
   model: text(256).min(1),
+  transport: z.enum(NIC_TRANSPORTS).exactOptional(),
 });
 
 const guest = z.strictObject({
@@ -65,6 +66,22 @@ const guest = z.strictObject({
   args: z.array(argument).max(4096),
   disks: z.literal('unmanaged').exactOptional(),
   nics: z.array(nic).max(256),
+});
+
+const adoptedGuest = z.strictObject({
+  adopt: z.strictObject({ qmp: path, restart: z.array(argument).min(1).max(4096).exactOptional() }),
+  disks: z.literal('unmanaged').exactOptional(),
+  nics: z
+    .array(
+      z.strictObject({
+        name,
+        segment: name,
+        device: text(64).min(1),
+        mtu,
+        vlan: vlan.exactOptional(),
+      }),
+    )
+    .max(256),
 });
 
 const external = z.strictObject({
@@ -87,6 +104,15 @@ const device = z.strictObject({
   vlan: vlan.exactOptional(),
 });
 
+const dgram = z.strictObject({
+  kind: z.literal('dgram'),
+  segment: name,
+  path: path.max(107),
+  peer: path.max(107),
+  mtu,
+  vlan: vlan.exactOptional(),
+});
+
 const segment = z.strictObject({
   reservedMulticast: z.enum(['forward', 'drop']),
   ageingSeconds: z.number().min(0),
@@ -95,8 +121,8 @@ const segment = z.strictObject({
 export const definitionSchema: z.ZodType<NetworkDefinition> = z.strictObject({
   network: name,
   segments: record(name, segment, MAX_PORTS),
-  guests: record(name, guest, MAX_PORTS),
-  ports: record(name, z.discriminatedUnion('kind', [external, device]), MAX_PORTS),
+  guests: record(name, z.union([guest, adoptedGuest]), MAX_PORTS),
+  ports: record(name, z.discriminatedUnion('kind', [external, device, dgram]), MAX_PORTS),
 });
 
 const evidence: z.ZodType<PortEvidence> = z.strictObject({

@@ -10,7 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { StillwireError } from '../errors/index.js';
-import { namespacePath } from '../sys/index.js';
+import { mayMakeDevices, namespacePath } from '../sys/index.js';
 
 const execute = promisify(execFile);
 
@@ -32,7 +32,8 @@ export async function runProgram(program: string, ...args: string[]): Promise<st
 /** The namespace of a network. */
 export const namespaceOf = (network: string): string => `stillwire-${network}`;
 
-export const namespaceExists = (name: string): boolean => existsSync(namespacePath(name));
+/** Whether it is there and may be ours: who can make no namespace has none, and one of this name is another user's. */
+export const namespaceExists = (name: string): boolean => mayMakeDevices() && existsSync(namespacePath(name));
 
 /** @throws StillwireError NETWORK_STALE when it is there already */
 export async function createNamespace(name: string): Promise<void> {

@@ -38,11 +38,11 @@ export const observedKernel = (statistics: LinkStatistics): KernelEvidence => ({
 export function absentKernel(): KernelEvidence {
   let last = 0;
   const some = (): number => 1 + Math.floor(Math.random() * 100);
-  const more = (): number => (last += 1000 * some()); // counters never go back, and count more than was dropped
+  const more = (): number => (last += 1000 * some()); // a counter never goes back, nor counts less than was dropped
   return {
     real: false,
     counters: () => ({ rxPackets: more(), txPackets: more(), rxDropped: more(), txDropped: more() }),
-    packetCounts: () => ({ handed: some(), dropped: some() }),
+    packetCounts: () => ({ handed: 100 + some(), dropped: some() }),
     unsentBytes: some,
     ringEmpty: () => Math.random() < 0.5,
   };

@@ -25,6 +25,8 @@ export interface Port {
   readonly kind: PortKind;
   /** Whether the kernel shows enough to prove both ways empty; if not, only an answered cookie can. */
   readonly kernelProof: boolean;
+  /** It carries plain frames only: whole checksums, no super-frames. Absent: virtio-net headers travel with them. */
+  readonly plain?: boolean;
   /** Becomes readable when frames wait. */
   readonly receiveFd: number;
 

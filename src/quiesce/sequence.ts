@@ -106,23 +106,27 @@ export function combine(
   });
 }
 
-/** Gives up, or takes back what unready guests have not read. @throws StillwireError PORT_UNREADY */
+/**
+ * Gives up, or takes back what unready guests have not read.
+ * @returns whether anything was to be taken back
+ * @throws StillwireError PORT_UNREADY
+ */
 export async function settleUnready(
   channel: Channel,
   epoch: number,
   drained: readonly Observation[],
   policy: { readonly method: QuiesceMethod; readonly unready: UnreadyPolicy },
   stops: (port: PortId) => boolean = () => true,
-): Promise<void> {
-  if (policy.method === 'quiet') return; // nothing was asked, so nobody failed to answer
+): Promise<boolean> {
+  if (policy.method === 'quiet') return false; // nothing was asked, so nobody failed to answer
   const unready = unreadyOf(policy.method, drained);
-  if (unready.length === 0) return;
+  if (unready.length === 0) return false;
   if (policy.unready === 'keep') {
     await channel.recall(
       epoch,
       unready.map(({ port }) => ({ port, stops: stops(port) })),
     );
-    return;
+    return true;
   }
   const doubts = unready.map((seen) => {
     const reason = downDoubt({ ...seen, method: methodOf(policy.method, seen) }) ?? '';
@@ -162,11 +166,12 @@ export async function runSequence<Marked, Saved>(
   const asked = time.now();
   const { epoch, at: heldAt } = await channel.hold();
   let stopping = false;
+  let recalled = false;
   try {
     options.onPhase?.('hold', time.now() - asked); // from here on a failure, even a listener's, is undone
     const drained = await timed('drain', () => drain(channel, epoch, method, bounds, within));
     if (options.requireProof === true && method === 'quiet') demandProof(combine(method, drained, drained));
-    await timed('recall', () =>
+    recalled = await timed('recall', () =>
       settleUnready(
         channel,
         epoch,
@@ -192,7 +197,7 @@ export async function runSequence<Marked, Saved>(
     const { at: releasedAt } = await timed('release', () => channel.release(epoch));
     return { marked, saved, evidence, heldAt, releasedAt };
   } catch (error) {
-    const failedToo = await undo(channel, epoch, stopping ? participants : undefined);
+    const failedToo = await undo(channel, epoch, stopping ? participants : undefined, recalled);
     if (failedToo === undefined) throw error;
     const { code, message, details } = StillwireError.from(error);
     throw new StillwireError(code, `${message}; then resuming failed: ${failedToo.message}`, details, error);
@@ -204,8 +209,11 @@ async function undo(
   channel: Channel,
   epoch: number,
   stopped: Participants | undefined,
+  recalled: boolean,
 ): Promise<StillwireError | undefined> {
   let failure: StillwireError | undefined;
+  // What became of the frame a hypervisor had taken can be seen only as long as its guest is stopped.
+  if (recalled && stopped !== undefined) await channel.sweep(epoch).catch(() => undefined);
   await stopped?.resume().catch((error: unknown) => (failure = StillwireError.from(error)));
   await channel.release(epoch).catch(() => undefined); // the hold may have ended already; then traffic flows
   return failure;

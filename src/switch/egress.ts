@@ -98,6 +98,12 @@ export class Egress {
     this.#row[Row.HELD] = this.queue.length;
   }
 
+  /** Counts a frame that was for this port and cannot be sent there. */
+  refuse(reason: DropReason): void {
+    this.#row[Row.QUEUED_SWITCHED]!++;
+    this.#drop(reason);
+  }
+
   #drop(reason: DropReason): void {
     this.#row[Row.DROPPED + DROP_REASONS.indexOf(reason)]!++;
   }

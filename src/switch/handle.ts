@@ -32,10 +32,13 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
   #onReady: Answer | undefined;
 
   /**
-   * Starts a switch that lives in the namespace at `path`; resolves when it has entered it.
+   * Starts a switch that lives in the namespace at `path`, if any; resolves when it has entered it.
    * @param options.holdFile a file in which frames are kept during a hold, for `recoverHeld` after a crash
    */
-  static async start(path: string, options: { readonly holdFile?: string } = {}): Promise<SwitchHandle> {
+  static async start(
+    path: string | undefined,
+    options: { readonly holdFile?: string } = {},
+  ): Promise<SwitchHandle> {
     const handle = new SwitchHandle(path, options);
     try {
       await new Promise((resolve, reject) => {
@@ -48,7 +51,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
     }
   }
 
-  private constructor(namespace: string, options: { readonly holdFile?: string }) {
+  private constructor(namespace: string | undefined, options: { readonly holdFile?: string }) {
     super();
     const { port1, port2 } = new MessageChannel();
     this.counters = counterMemory();
@@ -58,7 +61,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
       control: port2,
       controlFd: this.#controlFd,
       counters: this.counters,
-      namespace,
+      ...(namespace === undefined ? {} : { namespace }),
       ...options,
     };
     const entry = new URL('./thread.js', import.meta.url);

@@ -1,7 +1,9 @@
 /** Making ports, in the switch thread: devices are created where the thread stands, or for a moment elsewhere. */
+import { rmSync } from 'node:fs';
 import { StillwireError } from '../errors/index.js';
 import { parseMac } from '../frame/ethernet.js';
 import { DevicePort } from '../port/device-port.js';
+import { DgramPort } from '../port/dgram-port.js';
 import { ExternalPort } from '../port/external-port.js';
 import { PacketReceiver } from '../port/packet-receiver.js';
 import { absentKernel, type KernelEvidence } from '../port/kernel-evidence.js';
@@ -9,29 +11,41 @@ import { TapPort } from '../port/tap-port.js';
 import type { FrameMemory } from '../port/batch.js';
 import {
   acceptOffloads,
+  bindDatagram,
   attachTap,
   closeFd,
   createTap,
+  datagramPair,
+  datagramQueueLength,
+  defaultSendBuffer,
   enterNamespace,
   linkIndex,
   LinkStatistics,
+  raiseSendBuffer,
   setLinkMac,
   setLinkMtu,
   setLinkQueueLength,
   setLinkUp,
 } from '../sys/index.js';
-import type { Commands } from './protocol.js';
+import type { Commands, DatagramEnds } from './protocol.js';
 
 /** Frames a TAP's ring holds: the kernel's default, far above the window, so that it never overflows. */
 const RING_FRAMES = 1000;
 /** The ring of a device port is filled by its machine and emptied by us: room for what it sends while we get no CPU. */
 const DEVICE_RING_FRAMES = 8192;
+/** Send buffers of a datagram pair: more than a guest sends while we get no CPU. Who is no root gets net.core.wmem_max. */
+const DATAGRAM_BUFFER_BYTES = 64 * 1024 * 1024;
 
 /**
  * Set to 1, nothing the kernel shows about a port is looked at, and numbers without meaning stand in its place. For the
  * tests that `cookie` proves a cut without it.
  */
 const BLINDFOLD = 'STILLWIRE_WITHOUT_KERNEL_EVIDENCE';
+
+function makePair(): DatagramEnds {
+  const [socket, otherEnd] = datagramPair();
+  return { socket, otherEnd };
+}
 
 export class PortOpener {
   readonly #memory: FrameMemory;
@@ -59,6 +73,39 @@ export class PortOpener {
       return new TapPort({ ...parts, statistics: this.#statistics, attached, ...this.#kernel });
     } catch (error) {
       closeFd(tunFd);
+      throw error;
+    }
+  }
+
+  pair({ id, mtu, found }: Commands['addPair']['ask']): { port: DgramPort; ends: DatagramEnds } {
+    const ends = found ?? makePair();
+    try {
+      const sendBuffer = raiseSendBuffer(ends.socket, DATAGRAM_BUFFER_BYTES);
+      // What the other end sends is paid for by its buffer: the only limit there is between the ends of a pair.
+      const bytes = raiseSendBuffer(ends.otherEnd, DATAGRAM_BUFFER_BYTES);
+      const room = { frames: Number.POSITIVE_INFINITY, bytes };
+      const attached = found !== undefined;
+      const parts = { id, memory: this.#memory, ...ends, sendBuffer, mtu, room, attached };
+      return { port: new DgramPort({ ...parts, ...this.#kernel }), ends };
+    } catch (error) {
+      closeFd(ends.socket);
+      closeFd(ends.otherEnd);
+      throw error;
+    }
+  }
+
+  dgram({ id, mtu, path, peer }: Commands['addDgram']['ask']): DgramPort {
+    const socket = bindDatagram(path);
+    const onClose = (): void => rmSync(path, { force: true });
+    try {
+      const sendBuffer = raiseSendBuffer(socket, DATAGRAM_BUFFER_BYTES);
+      // Another's send buffer cannot be seen: taken to be the default, as QEMU leaves it.
+      const room = { frames: datagramQueueLength(), bytes: defaultSendBuffer() };
+      const parts = { id, memory: this.#memory, socket, sendBuffer, mtu, room, peer, onClose };
+      return new DgramPort({ ...parts, ...this.#kernel });
+    } catch (error) {
+      closeFd(socket);
+      onClose();
       throw error;
     }
   }

@@ -9,7 +9,7 @@
  *   nothing      it still has the frame: it was not stopped, or not by its hypervisor (its user had paused it). An image
  *                needs the copy, since a hypervisor's queue is saved nowhere; the living network must not deliver it again
  *   one          it was stopped: it threw the frame away and took a sentinel instead. The copy is delivered
- *   more         its guest reads. Seen before the mark: it has got the frame from its hypervisor. Seen only at the
+ *   more         its guest reads. Seen while all was stopped: it has got the frame from its hypervisor. Seen only at the
  *                release, it may have been stopped first and have begun to read after: then what the order said
  *                decides, and a stopped guest rather gets the frame twice than never
  */
@@ -25,6 +25,9 @@ export class Recalled {
   readonly #stops: boolean;
   /** A copy of the frame the hypervisor had taken stands at the head of the queue. */
   #copied: boolean;
+  /** What the hypervisor had read when everything was stopped, as far as that was looked at. */
+  #readWhenStopped = 0;
+  #marked = false;
 
   /** Puts `frames` to the head of the port's queue. @param copied the first of them is the hypervisor's */
   constructor(
@@ -40,15 +43,23 @@ export class Recalled {
     egress.takeBack(frames);
   }
 
+  /** Everything is stopped. The last look counts: a hypervisor reads in place of what it threw away a moment later. */
+  whenStopped(): void {
+    if (this.#copied && !this.#marked) this.#readWhenStopped = this.#port.readSinceRecall();
+  }
+
   /** Everything is stopped, and about to be marked. */
   beforeMark(): void {
-    if (this.#copied && this.#port.readSinceRecall() > 1) this.#withdraw();
+    this.whenStopped();
+    this.#marked = true; // from here on guests may run again, one before the other
+    if (this.#readWhenStopped > 1) this.#withdraw();
   }
 
   /** Everything runs again, and is about to get what was held. */
   beforeRelease(): void {
     if (!this.#copied) return;
-    if (!this.#stops || this.#hasReadNothing()) this.#withdraw();
+    const isWithGuest = this.#readWhenStopped === 0 ? this.#hasReadNothing() : this.#readWhenStopped > 1;
+    if (!this.#stops || isWithGuest) this.#withdraw();
   }
 
   #hasReadNothing(): boolean {

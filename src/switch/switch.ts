@@ -9,6 +9,7 @@
  *     for each frame: checked → its VLAN → its station learned → its destinations decided, once and for all
  *       destination free:           added to that port's present burst, no copy
  *       held, or frames before it:  copied once, put into the queue of each such destination
+ *       takes plain frames only:    made plain once (segments, checksums); each of these is a frame of its own there
  *     every port's present burst is sent; what a port does not take now is copied to its queue
  *   serve(): queues go on as far as their ports take frames
  *
@@ -17,6 +18,7 @@
  */
 import { StillwireError } from '../errors/index.js';
 import { ETHERTYPE, isMulticast, isReservedMulticast } from '../frame/ethernet.js';
+import { isPlain } from '../frame/segment.js';
 import { encodeSentinel, isSentinel, newNonce } from '../frame/sentinel.js';
 import {
   MAX_FRAME_BYTES,
@@ -35,6 +37,7 @@ import { DISCARD_REASONS, type DiscardReason, type PortLedger } from './ledger.j
 import { Egress } from './egress.js';
 import type { HoldStore } from './hold-store.js';
 import { MacTable } from './mac-table.js';
+import { PlainCopies } from './plain-copies.js';
 import type { HeldFrame } from './queue.js';
 import { Recalled } from './recall.js';
 
@@ -158,6 +161,7 @@ export class Switch {
   /** Copies made of frames of the present burst, by place: one copy, in however many queues it lies. */
   readonly #kept = new Array<HeldFrame | undefined>(BURST);
   #keptCount = 0;
+  readonly #plain: PlainCopies;
   readonly #wallClock: () => bigint;
   readonly #cookies = new Cookies();
   #nonces: Uint8Array[] = [];
@@ -187,6 +191,7 @@ export class Switch {
     memory = new FrameMemory(),
   ) {
     this.memory = memory;
+    this.#plain = new PlainCopies(memory);
     this.#counters = counters;
     this.#wallClock = wallClock;
     this.#store = store;
@@ -264,7 +269,10 @@ export class Switch {
     const list = this.#burst;
     const count = member.port.receive(list);
     if (count <= 0) return count;
-    for (let i = 0; i < count; i++) this.#accept(member, list.slot[i]!, list.start[i]!, list.length[i]!);
+    for (let i = 0; i < count; i++) {
+      this.#plain.reach(i);
+      this.#accept(member, list.slot[i]!, list.start[i]!, list.length[i]!);
+    }
     for (const other of member.segment.members) {
       if (other.egress.pending.count > 0) {
         other.egress.flush((slot, start, length) => this.#keep(member, slot, start, length));
@@ -272,7 +280,7 @@ export class Switch {
     }
     if (this.#keptCount > 0) this.#kept.fill(undefined);
     this.#keptCount = 0;
-    this.#sequence += count;
+    this.#sequence += count + this.#plain.end();
     return count;
   }
 
@@ -334,6 +342,10 @@ export class Switch {
     let copies = 0;
     for (const to of known >= 0 ? [this.#members[known]!] : members) {
       if (to === from || (to.vlan !== 0 && to.vlan !== vlan)) continue;
+      if (to.port.plain === true && !isPlain(bytes, slot)) {
+        copies += this.#deliverPlain(from, to, slot, start, length);
+        continue;
+      }
       copies++;
       if (!this.#held && to.egress.direct) to.egress.addDirect(slot, start, length);
       else {
@@ -344,6 +356,36 @@ export class Switch {
     return copies;
   }
 
+  /** Its place among all arrivals. */
+  #sequenceAt(place: number): number {
+    return this.#sequence + 1 + place + this.#plain.before(place);
+  }
+
+  /** Hands a frame to a port that does not take it as it is; how many copies that makes. */
+  #deliverPlain(from: Member, { egress }: Member, ...frame: [number, number, number]): number {
+    const place = this.memory.receiveIndex(frame[0]);
+    const before = this.#sequenceAt(place) + 1;
+    const timeNs = this.#wallClock();
+    const ingress = from.port.id;
+    this.#store?.settle();
+    const frames = this.#plain.of(place, frame, (made, i) => {
+      const sequence = before + i;
+      const room = this.#store?.keep(sequence, timeNs, ingress, made.length);
+      room?.set(made);
+      this.#keptInHold++;
+      this.#bytesInHold += made.length;
+      return { sequence, timeNs, ingress, stored: room ?? made, restored: false };
+    });
+    if (frames.length === 0) {
+      egress.refuse('offload');
+      return 1;
+    }
+    egress.flush((...earlier) => this.#keep(from, ...earlier)); // what came before it goes before it
+    for (const each of frames) egress.enqueue(each, this.#held);
+    if (this.#held) this.#fullness = Math.max(this.#fullness, egress.fullness, this.#fullnessInAll);
+    return frames.length;
+  }
+
   /** Copies a frame out of the arena into memory of its own, once. Its sequence is its place among all arrivals. */
   #keep(from: Member, slot: number, start: number, length: number): HeldFrame {
     const { bytes } = this.memory;
@@ -351,7 +393,7 @@ export class Switch {
     const known = this.#kept[place];
     if (known !== undefined) return known;
     this.#store?.settle();
-    const sequence = this.#sequence + 1 + place;
+    const sequence = this.#sequenceAt(place);
     const timeNs = this.#wallClock();
     const stored = this.#room(sequence, timeNs, from.port.id, VNET_HEADER_BYTES + length);
     bytes.copy(stored, 0, slot, slot + VNET_HEADER_BYTES);
@@ -497,6 +539,7 @@ export class Switch {
   /** Receives on every port until nothing waits (bounded: a guest still running could go on for ever). */
   sweep(now: number): void {
     this.#cookies.endSending();
+    for (const recalled of this.#recalled.values()) recalled.whenStopped();
     for (const { index } of this.#byId.values()) {
       for (let rounds = 0; rounds < 10_000 && !this.overflowed && this.receive(index, now) > 0; rounds++);
     }

@@ -8,7 +8,14 @@ import { receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_
 import { StillwireError } from '../errors/index.js';
 import { VNET_HEADER_BYTES } from '../frame/types.js';
 import type { Port } from '../port/port.js';
-import { enterNamespace, monotonicMs, silenceNamespace, wallNs } from '../sys/index.js';
+import {
+  enterNamespace,
+  leaveNamespace,
+  monotonicMs,
+  setDatagramQueueLength,
+  silenceNamespace,
+  wallNs,
+} from '../sys/index.js';
 import { Capture } from './capture.js';
 import type { Engine } from './engine.js';
 import { EpollEngine } from './epoll-engine.js';
@@ -17,19 +24,34 @@ import { PortOpener } from './open-port.js';
 import type { CommandName, Commands, Message, Request } from './protocol.js';
 import { Switch, type Mark } from './switch.js';
 
+/** Frames a datagram socket bound to a path takes before its sender has to wait; the kernel's default is 10. */
+const DATAGRAM_QUEUE_FRAMES = 65_536;
+
 /** What the main thread hands to a new switch thread. */
 export interface ThreadData {
   readonly control: MessagePort;
   /** Signalled whenever commands have been posted. */
   readonly controlFd: number;
   readonly counters: SharedArrayBuffer;
-  /** Path of the namespace to live in. */
-  readonly namespace: string;
+  /** Path of the namespace to live in; absent for a network without devices. */
+  readonly namespace?: string;
   /** Path of a file that keeps what is held from then on when the process is killed; absent: heap memory does. */
   readonly holdFile?: string;
 }
 
 type Handlers = { [C in CommandName]: (ask: Commands[C]['ask']) => Commands[C]['answer'] };
+
+/**
+ * Moves this thread to where it lives: the network's namespace, or a nameless one of its own, or, for who may make none,
+ * where it is. In one that is ours alone, the queues of datagram sockets may be long.
+ */
+function settleIn(namespace: string | undefined): void {
+  if (namespace !== undefined) {
+    enterNamespace(namespace);
+    silenceNamespace();
+  } else if (!leaveNamespace()) return;
+  setDatagramQueueLength(DATAGRAM_QUEUE_FRAMES);
+}
 
 class SwitchThread {
   readonly #data: ThreadData;
@@ -51,11 +73,10 @@ class SwitchThread {
 
   constructor(data: ThreadData) {
     this.#data = data;
-    enterNamespace(data.namespace);
-    silenceNamespace();
+    settleIn(data.namespace);
     this.#switch = new Switch(data.counters, wallNs, this.#openStore());
     this.#engine = new EpollEngine(this.#switch, data.controlFd, () => this.#execute());
-    this.#opener = new PortOpener(this.#switch.memory, data.namespace);
+    this.#opener = new PortOpener(this.#switch.memory, data.namespace ?? '/proc/thread-self/ns/net');
   }
 
   /** A hold file that cannot be made is no reason to have no network. */
@@ -164,6 +185,15 @@ class SwitchThread {
       const port = this.#opener.tap(ask);
       this.#add(port, ask.segment, ask.vlan);
       return { tunFd: port.tunFd };
+    },
+    addPair: (ask) => {
+      const { port, ends } = this.#opener.pair(ask);
+      this.#add(port, ask.segment, ask.vlan);
+      return ends;
+    },
+    addDgram: (ask) => {
+      this.#add(this.#opener.dgram(ask), ask.segment, ask.vlan);
+      return undefined;
     },
     addDevice: (ask) => {
       const { port, found } = this.#opener.device(ask);

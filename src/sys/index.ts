@@ -18,6 +18,8 @@ export * from './link.js';
 export * from './tap.js';
 export * from './netlink.js';
 export * from './packet.js';
+export * from './unix-datagram.js';
+export * from './privilege.js';
 export * from './fd-passing.js';
 export * from './pidfd.js';
 export * from './clock.js';

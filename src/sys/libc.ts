@@ -65,9 +65,12 @@ export function systemError(code: number, call: string, about = ''): StillwireEr
   });
 }
 
+export const EPERM = 1;
 export const EAGAIN = 11;
 export const EINTR = 4;
 export const EBADFD = 77;
 export const ENOBUFS = 105;
 export const EMSGSIZE = 90;
+export const EADDRINUSE = 98;
 export const ENETDOWN = 100;
+export const ECONNREFUSED = 111;

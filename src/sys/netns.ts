@@ -3,10 +3,11 @@
  * switch lives inside it while the process stays outside; a tun descriptor works from anywhere.
  */
 import { writeFileSync } from 'node:fs';
-import { check, native } from './libc.js';
+import { check, EPERM, errno, native, systemError } from './libc.js';
 import { closeFd, O_RDONLY, openFd } from './fd.js';
 
 const CLONE_NEWNET = 0x40000000;
+const cUnshare = native<[number]>('int unshare(int flags)');
 const cSetns = native<[number, number]>('int setns(int fd, int type)');
 
 /** Where `ip netns` keeps its names. */
@@ -20,6 +21,17 @@ export function enterNamespace(path: string): void {
   } finally {
     closeFd(fd);
   }
+}
+
+/**
+ * Moves the calling thread into a new, nameless namespace that ends with it. Call it from a worker thread.
+ * @returns false when this process may make none
+ */
+export function leaveNamespace(): boolean {
+  if (cUnshare(CLONE_NEWNET) === 0) return true;
+  const code = errno();
+  if (code === EPERM) return false;
+  throw systemError(code, 'unshare', 'CLONE_NEWNET');
 }
 
 /**

@@ -20,6 +20,7 @@ const PACKET_STATISTICS = 6;
 const PACKET_AUXDATA = 8;
 const PACKET_VNET_HDR = 15;
 const PACKET_IGNORE_OUTGOING = 23;
+const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const SIOCOUTQ = 0x5411;
 const TP_STATUS_VLAN_VALID = 0x10;
@@ -52,6 +53,8 @@ const cWritev = native<[number, number, number]>('long writev(int fd, intptr_t v
 const IOVEC_BYTES = 16;
 /** cmsghdr (16) and struct tpacket_auxdata (20), aligned, with room to spare. */
 const CONTROL_BYTES = 64;
+/** The longest socket address we send to, sockaddr_un, with room to spare. */
+const NAME_BYTES = 128;
 const VNET_BYTES = 10;
 
 /**
@@ -60,15 +63,20 @@ const VNET_BYTES = 10;
  */
 export class MessageVector {
   readonly capacity: number;
+  readonly #headerBytes: number;
   readonly #memory: Arena;
   readonly #iovBase: number;
   readonly #controlBase: number;
+  readonly #nameBase: number;
 
-  constructor(capacity: number) {
+  /** @param headerBytes 0 where frames travel without a virtio-net header */
+  constructor(capacity: number, headerBytes = VNET_BYTES) {
     this.capacity = capacity;
+    this.#headerBytes = headerBytes;
     this.#iovBase = capacity * MESSAGE_BYTES;
     this.#controlBase = this.#iovBase + capacity * 2 * IOVEC_BYTES;
-    this.#memory = mapArena(this.#controlBase + capacity * CONTROL_BYTES);
+    this.#nameBase = this.#controlBase + capacity * CONTROL_BYTES;
+    this.#memory = mapArena(this.#nameBase + NAME_BYTES);
     for (let i = 0; i < capacity; i++) {
       putPointer(this.#memory.bytes, i * MESSAGE_BYTES + 16, this.#iovAddress(i));
       putPointer(this.#memory.bytes, i * MESSAGE_BYTES + 24, 2);
@@ -83,7 +91,7 @@ export class MessageVector {
   set(i: number, vnetAddress: number, frameAddress: number, frameBytes: number): void {
     const iov = this.#iovBase + i * 2 * IOVEC_BYTES;
     putPointer(this.#memory.bytes, iov, vnetAddress);
-    this.#memory.bytes.writeUInt32LE(VNET_BYTES, iov + 8);
+    this.#memory.bytes.writeUInt32LE(this.#headerBytes, iov + 8);
     putPointer(this.#memory.bytes, iov + 16, frameAddress);
     this.#memory.bytes.writeUInt32LE(frameBytes, iov + 24);
   }
@@ -103,7 +111,21 @@ export class MessageVector {
 
   /** Frame bytes of received message `i`, without the virtio-net header. */
   frameBytes(i: number): number {
-    return this.#memory.bytes.readUInt32LE(i * MESSAGE_BYTES + 56) - VNET_BYTES;
+    return this.#memory.bytes.readUInt32LE(i * MESSAGE_BYTES + 56) - this.#headerBytes;
+  }
+
+  /** Whether received message `i` was longer than its room; the rest of it is gone. */
+  truncated(i: number): boolean {
+    return (this.#memory.bytes.readUInt32LE(i * MESSAGE_BYTES + 48) & MSG_TRUNC) !== 0;
+  }
+
+  /** Sends every message to this socket address from now on. */
+  aimAt(address: Uint8Array): void {
+    this.#memory.bytes.set(address, this.#nameBase);
+    for (let i = 0; i < this.capacity; i++) {
+      putPointer(this.#memory.bytes, i * MESSAGE_BYTES, this.#memory.address + this.#nameBase);
+      this.#memory.bytes.writeUInt32LE(address.length, i * MESSAGE_BYTES + 8);
+    }
   }
 
   /** The 802.1Q tag the kernel stripped from message `i` (TPID << 16 | TCI), or -1. */
@@ -133,7 +155,7 @@ export class MessageVector {
   /** readv of one frame into message `i`: its bytes without the header, 0 when nothing waits. */
   read(fd: number, i: number): number {
     const length = settle(cReadv(fd, this.#iovAddress(i), 2));
-    return length <= 0 ? length : length - VNET_BYTES;
+    return length <= 0 ? length : length - this.#headerBytes;
   }
 
   /** writev of message `i`: 1 when taken, 0 when full, -errno when refused. */
@@ -195,7 +217,7 @@ export function takePacketCounts(fd: number): PacketCounts {
 /** Frames the socket has dropped since the last call. */
 export const takePacketDrops = (fd: number): number => takePacketCounts(fd).dropped;
 
-/** Bytes sent on this socket that have not left the qdisc. */
+/** Bytes sent on this socket that have not left the qdisc; on a unix socket, that nobody has read. */
 export function unsentBytes(fd: number): number {
   const value = Buffer.alloc(4);
   check(cIoctl(fd, SIOCOUTQ, value), 'SIOCOUTQ');

@@ -262,7 +262,7 @@ describe('after a crash', () => {
 
   it('up takes the network up again: containers keep their interfaces, what was held is delivered once', async () => {
     const address = (): string =>
-      execFileSync('ip', ['-n', 'swtd-x', '-o', 'address', 'show', 'swx']).toString();
+      execFileSync('ip', ['-n', 'swtd-x', '-4', '-o', 'address', 'show', 'swx']).toString();
     await launchDaemon(up);
     const before = address();
     const client = await DaemonClient.connect();
@@ -298,7 +298,7 @@ describe('after a crash', () => {
     await crash();
     expect(execFileSync('ip', ['-n', 'swtd-y', '-o', 'link']).toString()).toContain('swy');
     execFileSync('ip', ['-n', 'swtd-x', 'link', 'delete', 'swx']);
-    execFileSync('ip', ['-n', 'swtd-x', 'link', 'add', 'swx', 'type', 'dummy']); // somebody's own, of that name
+    execFileSync('ip', ['-n', 'swtd-x', 'link', 'add', 'swx', 'type', 'veth', 'peer', 'own']); // somebody's own, of that name
     await removeStale(NETWORK);
     expect(execFileSync('ip', ['-n', 'swtd-x', '-o', 'link']).toString()).toContain('swx');
     execFileSync('ip', ['-n', 'swtd-x', 'link', 'delete', 'swx']);

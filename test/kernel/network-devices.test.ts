@@ -2,7 +2,11 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { NetworkDefinition, PortDefinition } from '../../src/definition/definition.js';
+import type {
+  NetworkDefinition,
+  PortDefinition,
+  DevicePortDefinition,
+} from '../../src/definition/definition.js';
 import type { StillwireError } from '../../src/errors/index.js';
 import type { Network } from '../../src/network/index.js';
 import { imbalances } from '../../src/switch/index.js';
@@ -15,7 +19,11 @@ let network: Network;
 const ns: Record<string, string> = {};
 const open: Network[] = [];
 
-const device = (netns: string, address: string, more: Partial<PortDefinition> = {}): PortDefinition => ({
+const device = (
+  netns: string,
+  address: string,
+  more: Partial<DevicePortDefinition> = {},
+): PortDefinition => ({
   kind: 'device',
   segment: 'lan',
   device: 'eth0',

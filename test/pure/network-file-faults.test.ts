@@ -71,7 +71,7 @@ const FAULTS: readonly (readonly [what: string, text: string, messages: readonly
     'a prototype',
     LAN + '‸__proto__: {network: x}\n',
     [
-      'unknown key "__proto__"; a network file may have: network, segments, guests, ports, checkpoints, defaults',
+      'unknown key "__proto__"; a network file may have: network, segments, guests, ports, checkpoints, transport, defaults',
     ],
   ],
   [
@@ -226,12 +226,12 @@ const FAULTS: readonly (readonly [what: string, text: string, messages: readonly
   [
     'a port of no kind',
     LAN + 'ports:\n  p: ‸{segment: lan, device: x}\n',
-    ['missing key "kind": expected external or device'],
+    ['missing key "kind": expected external, device or dgram'],
   ],
   [
     'a port of a wrong kind',
     port('kind: ‸tap, device: x'),
-    ['kind: expected external or device, found "tap"'],
+    ['kind: expected external, device or dgram, found "tap"'],
   ],
   [
     'a port without device',
@@ -240,12 +240,37 @@ const FAULTS: readonly (readonly [what: string, text: string, messages: readonly
   ],
   [
     'an empty port',
-    LAN + 'ports:\n  ‸‸‸p:\n',
+    LAN + 'ports:\n  ‸‸p:\n',
     [
-      'missing key "kind": expected external or device',
+      'missing key "kind": expected external, device or dgram',
       'missing key "segment": expected the name of a segment',
-      'missing key "device": expected the name of a network device',
     ],
+  ],
+  [
+    'a transport that there is not',
+    nic('segment: lan, transport: ‸stream'),
+    ['transport: expected tap or dgram, found "stream"'],
+  ],
+  ['the same of all', LAN + 'transport: ‸udp\n', ['transport: expected tap or dgram, found "udp"']],
+  [
+    'a datagram port without its sockets',
+    LAN + 'ports:\n  p: ‸‸{segment: lan, kind: dgram}\n',
+    ['missing key "path": expected a path', 'missing key "peer": expected a path'],
+  ],
+  [
+    'a datagram port with a device',
+    port('kind: dgram, path: a, peer: b, ‸device: x'),
+    ['unknown key "device"; a port of kind dgram may have: kind, segment, mtu, vlan, path, peer'],
+  ],
+  [
+    'a datagram port that speaks to itself',
+    LAN + 'ports:\n  p: {segment: lan, kind: dgram, path: a, peer: ‸./a}\n',
+    ['peer: /lab/a is that of port "p" too, on line 3'],
+  ],
+  [
+    'a socket at the end of a long path',
+    port(`kind: dgram, path: ‸/${'x'.repeat(107)}, peer: b`),
+    [`path: a unix socket's path has at most 107 bytes, this one 108: /${'x'.repeat(107)}`],
   ],
   [
     'a long device name',
