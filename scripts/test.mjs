@@ -71,10 +71,12 @@ const suites = {
   lint: npm('lint'),
   format: npm('format:check'),
   pure: vitest('pure'),
+  fuzz: whole(process.execPath, '--expose-gc', 'test/fuzz/main.mjs'),
   platform: counted('test/platform/run.sh'),
   kernel: vitest('kernel'),
   example: whole('examples/orchestrator/run.sh'),
   guest: vitest('guest'),
+  faults: whole(process.execPath, 'bench/faults.mjs', '--quick'),
 };
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(suites);

@@ -1,9 +1,11 @@
 /** A network with its guests running on it: what a checkpoint is taken of and a restart brings back. */
 import { EventEmitter } from 'node:events';
 import { StillwireError } from '../errors/index.js';
-import { nicPort, type NetworkDefinition } from '../definition/index.js';
-import { startQemu, type Guest } from '../guest/index.js';
+import { isAdopted, nicPort, type NetworkDefinition } from '../definition/index.js';
+import type { PortId } from '../frame/types.js';
+import { adoptQemu, restartAdopted, startQemu, type AttachedQemu, type Guest } from '../guest/index.js';
 import { Network } from '../network/index.js';
+import { closeFd } from '../sys/index.js';
 import { everyone } from './everyone.js';
 import { readStatus, type NetworkStatus } from './status.js';
 
@@ -32,7 +34,10 @@ interface LiveNetworkEvents {
 export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   readonly network: Network;
   readonly #guests = new Map<string, Guest>();
-  readonly #letGo: (() => void)[] = [];
+  /** Guests that were found running: how to let go of each. */
+  readonly #letGo = new Map<string, () => void>();
+  /** Those of them that are somebody else's: they outlive the network. */
+  readonly #foreign = new Set<string>();
   #busy = false;
   #closed = false;
 
@@ -49,10 +54,11 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
    */
   static async up(definition: NetworkDefinition, options: UpOptions): Promise<LiveNetwork> {
     options.onProgress?.(`opening network ${definition.network}`);
-    const { holdFile } = options;
-    const live = new LiveNetwork(await Network.open(definition, holdFile === undefined ? {} : { holdFile }));
+    const adopted = await adoptAll(definition, options);
+    const live = new LiveNetwork(await openWith(definition, adopted, options.holdFile));
+    for (const { guest, letGo } of adopted.values()) live.admitFound(guest, letGo);
     try {
-      await live.startGuests(options, () => undefined);
+      await live.startGuests(options, (name) => (adopted.has(name) ? 'ended' : undefined));
       return live;
     } catch (error) {
       await live.close();
@@ -77,13 +83,23 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
       const incoming = incomingOf(name);
       if (incoming === 'ended') return;
       const tapFds = definition.nics.map((nic) => this.network.tapFd(nicPort(name, nic.name)));
+      const keptFds = definition.nics.flatMap((nic) => this.network.ourEnd(nicPort(name, nic.name)) ?? []);
       const restarting = incoming && {
         incoming: { stateFile: incoming.stateFile },
         ...(incoming.machine === undefined ? {} : { machine: incoming.machine }),
       };
-      const guest = await startQemu({ name, definition, tapFds, runDirectory, signal, ...restarting });
+      if (isAdopted(definition)) {
+        const { network } = this.definition;
+        const { stateFile = '' } = incoming ?? {};
+        const options = { network, name, definition, tapFds, runDirectory, stateFile, signal };
+        const { guest, letGo, taps } = await restartAdopted(options);
+        for (const { fd } of taps) closeFd(fd); // of the TAPs that are the network's already
+        this.admitFound(guest, letGo);
+      } else {
+        const options = { name, definition, tapFds, keptFds, runDirectory, signal, ...restarting };
+        this.#admit(await startQemu(options));
+      }
       onProgress?.(`guest ${name} ${incoming === undefined ? 'started' : 'loaded'}`);
-      this.#admit(guest);
     });
   }
 
@@ -95,9 +111,11 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   }
 
   /** Takes in a guest that was found running. @param letGo ends our hold on it, and not the guest */
-  adopt(guest: Guest, letGo: () => void): void {
+  admitFound(guest: Guest, letGo: () => void): void {
     this.#admit(guest);
-    this.#letGo.push(letGo);
+    this.#letGo.set(guest.name, letGo);
+    const definition = this.definition.guests[guest.name];
+    if (definition !== undefined && isAdopted(definition)) this.#foreign.add(guest.name);
   }
 
   /** Runs `work` while no other checkpoint can begin. @throws StillwireError NETWORK_BUSY, NETWORK_HELD */
@@ -120,11 +138,13 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
     return readStatus(this.network, this.#guests);
   }
 
-  /** Kills the guests and removes the network. Idempotent. */
+  /** Kills our guests, lets go of somebody else's, and removes the network. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await Promise.allSettled([...this.#guests.values()].map((guest) => guest.kill()));
+    for (const name of this.#foreign) this.#letGo.get(name)?.();
+    const ours = [...this.#guests].filter(([name]) => !this.#foreign.has(name));
+    await Promise.allSettled(ours.map(([, guest]) => guest.kill()));
     await this.network.close();
   }
 
@@ -132,7 +152,51 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   async leave(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const letGo of this.#letGo) letGo();
+    for (const letGo of this.#letGo.values()) letGo();
     await this.network.leave();
+  }
+}
+
+/** Takes up every guest that runs already; a failure lets go of all. */
+async function adoptAll(
+  { guests }: NetworkDefinition,
+  { runDirectory, signal, onProgress }: UpOptions,
+): Promise<Map<string, AttachedQemu>> {
+  const adopted = new Map<string, AttachedQemu>();
+  try {
+    await everyone(Object.entries(guests), async ([name, definition]) => {
+      if (!isAdopted(definition)) return;
+      adopted.set(name, await adoptQemu({ name, definition, runDirectory, signal }));
+      onProgress?.(`guest ${name} adopted`);
+    });
+    return adopted;
+  } catch (error) {
+    for (const { letGo, taps } of adopted.values()) {
+      letGo();
+      for (const { fd } of taps) closeFd(fd);
+    }
+    throw error;
+  }
+}
+
+/** Opens the network on the TAPs of these guests. */
+async function openWith(
+  definition: NetworkDefinition,
+  adopted: ReadonlyMap<string, AttachedQemu>,
+  holdFile: string | undefined,
+): Promise<Network> {
+  const fds = new Map<PortId, number>();
+  for (const [name, { taps }] of adopted) {
+    const nics = definition.guests[name]?.nics ?? [];
+    for (const [i, { fd }] of taps.entries()) fds.set(nicPort(name, nics[i]!.name), fd);
+  }
+  try {
+    return await Network.open(definition, {
+      adopted: fds,
+      ...(holdFile === undefined ? {} : { holdFile }),
+    });
+  } catch (error) {
+    for (const { letGo } of adopted.values()) letGo();
+    throw error;
   }
 }

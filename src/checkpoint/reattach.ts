@@ -15,13 +15,19 @@
  * was none. For them it was a cable pulled for a while.
  */
 import { statSync } from 'node:fs';
-import { join } from 'node:path';
-import { nicPort, type GuestDefinition, type NetworkDefinition } from '../definition/index.js';
+import {
+  isAdopted,
+  nicPort,
+  transportOf,
+  type GuestDefinition,
+  type NetworkDefinition,
+  type NicTransport,
+} from '../definition/index.js';
 import { StillwireError } from '../errors/index.js';
 import type { PortId } from '../frame/types.js';
-import { attachQemu, type AttachedQemu } from '../guest/index.js';
-import { Network, namespaceOf } from '../network/index.js';
-import { recoverHeld } from '../switch/index.js';
+import { attachQemu, qmpSocketOf, type AttachedQemu } from '../guest/index.js';
+import { Network, namespaceOf, type AdoptedTap } from '../network/index.js';
+import { recoverHeld, type DatagramEnds } from '../switch/index.js';
 import { closeFd, namespacePath } from '../sys/index.js';
 import { everyone } from './everyone.js';
 import { NO_STEP, type Step } from './journal.js';
@@ -38,6 +44,8 @@ export interface ReattachOptions {
   readonly guests: readonly { readonly name: string; readonly pid: number; readonly startTime: string }[];
   /** The netdev of every port. */
   readonly devices: Readonly<Record<PortId, string>>;
+  /** TAPs of adopted guests, as they are to be given back. */
+  readonly borrowed: readonly AdoptedTap[];
   /** Guests that the dead process had stopped: they are resumed if they are paused. */
   readonly resume: readonly string[];
   readonly signal: AbortSignal;
@@ -64,7 +72,7 @@ const REATTACH_LEASE_MS = 15 * 60_000;
 export async function reattach(
   options: ReattachOptions,
 ): Promise<{ live: LiveNetwork; report: ReattachReport }> {
-  const { definition, holdFile, devices, beforePhase = NO_STEP } = options;
+  const { definition, holdFile, devices, borrowed, beforePhase = NO_STEP } = options;
   const watch = new Stopwatch(options.onPhase);
   const timed = async <T>(phase: string, work: () => Promise<T>): Promise<T> => {
     await beforePhase(phase);
@@ -74,12 +82,12 @@ export async function reattach(
   const attached = new Map<string, AttachedQemu>();
   let live: LiveNetwork | undefined;
   try {
-    const taps = await timed('guests', () => findGuests(options, attached));
+    const found = await timed('guests', () => findGuests(options, attached));
     const { network, hold } = await timed('open', () =>
-      Network.attachHeld(definition, REATTACH_LEASE_MS, { devices, taps }, { holdFile }),
+      Network.attachHeld(definition, REATTACH_LEASE_MS, { devices, borrowed, ...found }, { holdFile }),
     );
     live = new LiveNetwork(network);
-    for (const { guest, letGo } of attached.values()) live.adopt(guest, letGo);
+    for (const { guest, letGo } of attached.values()) live.admitFound(guest, letGo);
     const frames = await recoverHeld(holdFile);
     await timed('restore', () =>
       hold.restore({ frames, stations: [], nonces: [], cookies: [], addresses: [] }),
@@ -96,19 +104,53 @@ export async function reattach(
   }
 }
 
-/** Attaches to the guests and picks the TAPs of their ports; the rest, the user's own, is let go. */
+/** Attaches to the guests and picks the TAPs and pairs of their ports; the rest, the user's own, is let go. */
 async function findGuests(
   options: ReattachOptions,
   attached: Map<string, AttachedQemu>,
-): Promise<Map<PortId, number>> {
+): Promise<{ taps: Map<PortId, number>; pairs: Map<PortId, DatagramEnds> }> {
   let taps = new Map<PortId, number>();
   try {
     await attachGuests(options, attached);
-    return (taps = chooseTaps(options, attached));
+    const pairs = takePairs(options, attached);
+    taps = chooseTaps(options, attached);
+    return { taps, pairs };
   } finally {
     closeOthers(attached, taps.values());
   }
 }
+
+/** Both ends of the datagram pairs of guests' ports. @throws StillwireError GUEST_FAILED when one is missing */
+function takePairs(
+  { definition, devices }: ReattachOptions,
+  attached: ReadonlyMap<string, AttachedQemu>,
+): Map<PortId, DatagramEnds> {
+  const taken: number[] = [];
+  const take = (guest: string, id: PortId, name: string): number => {
+    const fd = attached.get(guest)?.take(name);
+    if (fd === undefined) throw lacking(guest, id, name);
+    taken.push(fd);
+    return fd;
+  };
+  try {
+    const pairs = [...attached.keys()].flatMap((guest) =>
+      portsOf(guest, definition.guests[guest], 'dgram').map((id) => {
+        const [ours = '', theirs = ''] = devices[id]?.split(' ') ?? [];
+        return [id, { socket: take(guest, id, ours), otherEnd: take(guest, id, theirs) }] as const;
+      }),
+    );
+    return new Map(pairs);
+  } catch (error) {
+    for (const fd of taken) closeFd(fd);
+    throw error;
+  }
+}
+
+const lacking = (guest: string, port: PortId, name: string): StillwireError =>
+  new StillwireError('GUEST_FAILED', `guest ${guest} does not hold ${name} of its port ${port} any more`, {
+    guest,
+    port,
+  });
 
 /** Those that live, into `attached`; one that is dead is none of them. */
 async function attachGuests(options: ReattachOptions, attached: Map<string, AttachedQemu>): Promise<void> {
@@ -116,9 +158,11 @@ async function attachGuests(options: ReattachOptions, attached: Map<string, Atta
   await everyone(options.guests, async ({ name, ...process }) => {
     const definition = options.definition.guests[name];
     if (definition === undefined) return;
-    const qmpSocket = join(runDirectory, `${name}.qmp`);
+    const qmpSocket = qmpSocketOf(name, definition, runDirectory);
+    const known = isAdopted(definition) ? {} : definition;
     try {
-      attached.set(name, await attachQemu({ name, definition, ...process, qmpSocket, runDirectory, signal }));
+      const options = { name, definition: known, ...process, qmpSocket, runDirectory, signal };
+      attached.set(name, await attachQemu(options));
     } catch (error) {
       if (!(error instanceof StillwireError && error.code === 'GUEST_DIED')) throw error;
     }
@@ -133,12 +177,9 @@ function chooseTaps(
   const namespace = statSync(namespacePath(namespaceOf(definition.network)), { throwIfNoEntry: false })?.ino;
   const chosen = new Map<PortId, number>();
   for (const [name, { taps }] of attached) {
-    for (const id of portsOf(name, definition.guests[name])) {
+    for (const id of portsOf(name, definition.guests[name], 'tap')) {
       const tap = taps.find((each) => each.device === devices[id] && each.namespace === namespace);
-      if (tap === undefined) {
-        const words = `guest ${name} does not hold the TAP ${devices[id] ?? ''} of its port ${id} any more`;
-        throw new StillwireError('GUEST_FAILED', words, { guest: name, port: id });
-      }
+      if (tap === undefined) throw lacking(name, id, `the TAP ${devices[id] ?? ''}`);
       chosen.set(id, tap.fd);
     }
   }
@@ -151,8 +192,10 @@ function closeOthers(attached: ReadonlyMap<string, AttachedQemu>, kept: Iterable
   for (const { taps } of attached.values()) for (const { fd } of taps) if (!keep.has(fd)) closeFd(fd);
 }
 
-const portsOf = (guest: string, definition: GuestDefinition | undefined): PortId[] =>
-  (definition?.nics ?? []).map((nic) => nicPort(guest, nic.name));
+const portsOf = (guest: string, definition: GuestDefinition | undefined, carriedBy: NicTransport): PortId[] =>
+  (definition?.nics ?? [])
+    .filter((nic) => transportOf(nic) === carriedBy)
+    .map((nic) => nicPort(guest, nic.name));
 
 /** @returns the names of those that were paused and run now */
 async function resume(

@@ -1,5 +1,6 @@
 /** What the guests of a checkpoint need on this machine, looked at before a restart touches anything. */
 import { StillwireError } from '../errors/index.js';
+import { isAdopted } from '../definition/index.js';
 import { hashBootFiles } from '../guest/index.js';
 import type { Manifest } from '../image/index.js';
 import { runProgram } from '../network/index.js';
@@ -14,6 +15,11 @@ export async function checkSurroundings({ definition, guests }: Manifest): Promi
   await everyone(Object.entries(guests), async ([name, { identity, state }]) => {
     const guest = definition.guests[name];
     if (guest === undefined || identity === undefined || state === undefined) return;
+    if (isAdopted(guest)) {
+      if (guest.adopt.restart !== undefined) return; // what its owner's command starts is looked at when it answers
+      const words = `guest ${name} was adopted, and its network file gives no command that starts it again`;
+      throw new StillwireError('GUEST_NOT_RESTARTABLE', words, { guest: name });
+    }
     const differs = (what: string, was: string, is: string): StillwireError =>
       new StillwireError('MACHINE_CHANGED', `guest ${name}: ${what} was ${was}, here it is ${is}`, {
         guest: name,

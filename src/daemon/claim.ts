@@ -7,7 +7,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import type { NetworkDefinition } from '../definition/index.js';
 import { StillwireError } from '../errors/index.js';
-import { namespaceExists, namespaceOf } from '../network/index.js';
+import { namespaceExists, namespaceOf, type Network } from '../network/index.js';
 import { writeDefinition } from './definition-file.js';
 import type { Job } from './job.js';
 import { NetworkLock } from './lock.js';
@@ -66,14 +66,14 @@ export class Claim {
 
   /**
    * Writes down who would be left if this process died now.
-   * @param devices the netdev of every port, once the network is whole
+   * @param network once it is whole
    */
   record(
     guests: Iterable<{ readonly name: string; readonly pid: number | undefined }>,
-    devices?: Readonly<Record<string, string>>,
+    network?: Pick<Network, 'devices' | 'borrowed'>,
   ): void {
     const namespace = namespaceOf(this.network);
-    const whole = devices === undefined ? {} : { devices };
+    const whole = network === undefined ? {} : { devices: network.devices, borrowed: network.borrowed };
     writeState(this.paths.state, { namespace, since: this.#since, guests, ...whole });
   }
 

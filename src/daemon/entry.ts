@@ -14,7 +14,7 @@
 import { join } from 'node:path';
 import { keepInheritedFds } from '../sys/index.js';
 import { saveMark, takeCheckpoint, type LiveNetwork } from '../checkpoint/index.js';
-import type { NetworkDefinition } from '../definition/index.js';
+import { isAdopted, type NetworkDefinition } from '../definition/index.js';
 import type { StillwireError } from '../errors/index.js';
 import { readManifest } from '../image/index.js';
 import { bring } from './bring.js';
@@ -108,15 +108,14 @@ class Daemon<J extends Job> {
       faults: this.#faults,
       signal: this.#ending.signal,
       onEvent: this.#hooks.onEvent ?? (() => undefined),
-      onLoaded: (loaded) => this.#claim.record(loaded.guests.values(), loaded.network.devices),
+      onLoaded: (loaded) => this.#claim.record(loaded.guests.values(), loaded.network),
     });
-    let stopBounding = (): void => undefined;
+    const stopBounding = keepBounded(this.#logsOf(live));
     try {
       live.network.outlive(); // now that it has been written down
       live.network.on('unsafe', (reason) =>
         this.#log.warn({ reason }, 'a hold would not survive this daemon'),
       );
-      stopBounding = keepBounded(this.#logsOf(live));
       live.on('guestEnded', (guest, reason) => this.#log.warn({ guest, reason }, 'guest ended'));
       live.on('failed', (error) => this.#ending.fail(error));
       const control = this.#controlOf(live);
@@ -136,7 +135,7 @@ class Daemon<J extends Job> {
     const { directory, log } = this.#claim.paths;
     const guests = Object.entries(live.definition.guests);
     const said = [log, ...guests.map(([name]) => join(directory, `${name}.log`))];
-    const printed = guests.flatMap(([, { consoleLog }]) => consoleLog ?? []);
+    const printed = guests.flatMap(([, guest]) => (isAdopted(guest) ? [] : (guest.consoleLog ?? [])));
     return [
       ...said.map((path) => ({ path, bytes: LOG_BYTES })),
       ...printed.map((path) => ({ path, bytes: CONSOLE_LOG_BYTES })),

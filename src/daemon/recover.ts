@@ -48,7 +48,7 @@ export async function takeUp(
     (await isWhole(journal.checkpoint.path))
   ) {
     await faults.at('attach.kill');
-    await removeRemains(network, paths);
+    await removeRemains(network, paths, true);
     claim.settle();
     const { name } = journal.checkpoint;
     const words = `the daemon of ${network} died while it ended the guests of checkpoint ${name}, which is complete: they have been ended now; \`stillwire restart ${name}\` brings them back`;
@@ -63,13 +63,14 @@ export async function takeUp(
     holdFile: paths.held,
     guests: state.guests,
     devices: state.devices,
+    borrowed: state.borrowed ?? [],
     resume: toResume(remains),
     signal,
     onPhase: (phase, ms) => onEvent({ event: 'phase', phase, ms }),
     beforePhase: faults.of('attach'),
   });
   try {
-    claim.record(live.guests.values(), live.network.devices);
+    claim.record(live.guests.values(), live.network);
     await faults.at('attach.remove');
     const removed = await removeDrafts(journal);
     new FileJournal(paths.journal, network).clear();

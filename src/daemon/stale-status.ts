@@ -1,6 +1,5 @@
 /** What there is of a network whose daemon has died, for `status`: who lives, who stands still and why, what to do. */
-import { join } from 'node:path';
-import { peekRunState } from '../guest/index.js';
+import { peekRunState, qmpSocketOf } from '../guest/index.js';
 import { adviceOf, doingOf, readRemains, toResume } from './remains.js';
 import { pathsOf } from './run-directory.js';
 import { isRunning } from './state-file.js';
@@ -36,7 +35,9 @@ export async function staleStatus(network: string): Promise<StaleStatus> {
   const guests = [...names].map(async (name): Promise<StaleGuest> => {
     const record = records.get(name);
     if (record === undefined || !isRunning(record)) return { name, state: 'ended', toResume: false };
-    const state = await peekRunState(name, join(paths.directory, `${name}.qmp`), PEEK_MS);
+    const definition = remains.stored?.definition.guests[name];
+    const socket = qmpSocketOf(name, definition, paths.directory);
+    const state = await peekRunState(name, socket, PEEK_MS);
     return { name, pid: record.pid, state, toResume: state !== 'running' && resume.has(name) };
   });
   const during = doingOf(remains);

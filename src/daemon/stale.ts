@@ -10,15 +10,16 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { dirname, join } from 'node:path';
-import type { NetworkDefinition } from '../definition/index.js';
+import { isAdopted, type NetworkDefinition } from '../definition/index.js';
 import { StillwireError } from '../errors/index.js';
+import { qmpSocketOf, resumeByMonitor } from '../guest/index.js';
 import { sweepPartials } from '../image/index.js';
-import { deleteNamespace, deleteTap, namespaceExists, namespaceOf } from '../network/index.js';
+import { deleteNamespace, deleteTap, giveBackTap, namespaceExists, namespaceOf } from '../network/index.js';
 import { namespacePath } from '../sys/index.js';
 import { differences } from './definition-file.js';
 import { isLocked, NetworkLock } from './lock.js';
 import { namespaceInUse } from './namespace-users.js';
-import { adviceOf, doingOf, isAttachable, readRemains, type Remains } from './remains.js';
+import { adviceOf, doingOf, isAttachable, readRemains, toResume, type Remains } from './remains.js';
 import { networksIn, pathsOf, runDirectory, secureRunDirectory, type NetworkPaths } from './run-directory.js';
 import { socketOwners } from './socket-owners.js';
 import { isRunning, recordOf, type ProcessRecord } from './state-file.js';
@@ -109,11 +110,21 @@ async function kill(records: readonly ProcessRecord[]): Promise<void> {
   }
 }
 
-/** Ends and removes all that a dead daemon left, but for the lock, which the caller holds. Can be done again. */
-export async function removeRemains(network: string, paths: NetworkPaths): Promise<void> {
-  const { state, stored, journal } = readRemains(network, paths);
+/**
+ * Ends and removes all that a dead daemon left, but for the lock, which the caller holds. Can be done again.
+ * @param adoptedToo adopted guests are ended as well: they are to live on in a checkpoint
+ */
+export async function removeRemains(network: string, paths: NetworkPaths, adoptedToo = false): Promise<void> {
+  const remains = readRemains(network, paths);
+  const { state, stored, journal } = remains;
   const owners = socketOwners(paths.directory).flatMap((pid) => recordOf(pid) ?? []);
-  await kill([...(state?.guests ?? []), ...owners]);
+  const adopted = new Set(
+    Object.entries(stored?.definition.guests ?? {}).flatMap(([name, guest]) =>
+      isAdopted(guest) && !adoptedToo ? name : [],
+    ),
+  );
+  await kill([...(state?.guests ?? []).filter(({ name }) => !adopted.has(name)), ...owners]);
+  await letGo(remains, paths, adopted);
   // Device ports outlive a daemon from the moment their devices are written down.
   for (const port of state?.devices === undefined ? [] : Object.values(stored?.definition.ports ?? {})) {
     if (port.kind !== 'device') continue;
@@ -123,6 +134,20 @@ export async function removeRemains(network: string, paths: NetworkPaths): Promi
   await removeDrafts(journal);
   await rm(paths.socket, { force: true });
   await rm(paths.directory, { recursive: true, force: true });
+}
+
+/** Somebody else's guests run on, with their TAPs back where they were. */
+async function letGo(
+  remains: Remains,
+  { directory }: NetworkPaths,
+  adopted: ReadonlySet<string>,
+): Promise<void> {
+  for (const name of toResume(remains)) {
+    const definition = remains.stored?.definition.guests[name];
+    if (definition === undefined || !adopted.has(name) || !remains.alive.includes(name)) continue;
+    await resumeByMonitor(name, qmpSocketOf(name, definition, directory));
+  }
+  for (const tap of remains.state?.borrowed ?? []) await giveBackTap(namespaceOf(remains.network), tap);
 }
 
 /** Removes half images: of the checkpoint in the journal, and of any dead process in its directory. @returns their paths */

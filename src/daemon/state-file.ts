@@ -4,6 +4,7 @@
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
+import type { AdoptedTap } from '../network/index.js';
 import { startTimeOf } from '../sys/index.js';
 
 const processRecord = z.object({
@@ -22,6 +23,10 @@ const schema = z.object({
   guests: z.array(processRecord.extend({ name: z.string() })),
   /** The netdev of every port. Absent until the network is whole: before that there is nothing to be taken up. */
   devices: z.record(z.string(), z.string()).exactOptional(),
+  /** TAPs of adopted guests, as they are to be given back. */
+  borrowed: z
+    .array(z.object({ device: z.string(), mtu: z.number(), queueLength: z.number(), up: z.boolean() }))
+    .exactOptional(),
 });
 
 export type ProcessRecord = z.infer<typeof processRecord>;
@@ -44,10 +49,11 @@ interface Facts {
   readonly since: Date;
   readonly guests: Iterable<{ readonly name: string; readonly pid: number | undefined }>;
   readonly devices?: Readonly<Record<string, string>>;
+  readonly borrowed?: readonly AdoptedTap[];
 }
 
 /** Writes the state of a network that this process runs. A reader sees the old one or the new one. */
-export function writeState(path: string, { namespace, since, guests, devices }: Facts): void {
+export function writeState(path: string, { namespace, since, guests, devices, borrowed }: Facts): void {
   const running = [...guests].flatMap(({ name, pid }) => {
     const record = pid === undefined ? undefined : recordOf(pid);
     return record === undefined ? [] : [{ name, ...record }];
@@ -59,6 +65,7 @@ export function writeState(path: string, { namespace, since, guests, devices }: 
     since: since.toISOString(),
     guests: running,
     ...(devices === undefined ? {} : { devices }),
+    ...(borrowed === undefined ? {} : { borrowed: [...borrowed] }),
   };
   writeFileSync(`${path}.new`, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
   renameSync(`${path}.new`, path);

@@ -34,7 +34,13 @@ export interface NicDefinition {
 export const NIC_TRANSPORTS = ['tap', 'dgram'] as const;
 export type NicTransport = (typeof NIC_TRANSPORTS)[number];
 
-export interface GuestDefinition {
+interface CommonGuest {
+  /** `unmanaged`: the user keeps writable disks consistent. */
+  readonly disks?: 'unmanaged';
+}
+
+/** A QEMU that Stillwire starts and ends. */
+export interface QemuDefinition extends CommonGuest {
   /** QEMU binary, absolute. */
   readonly qemu: string;
   readonly accel: 'kvm' | 'tcg';
@@ -53,10 +59,33 @@ export interface GuestDefinition {
   readonly consoleLog?: string;
   /** Further QEMU arguments, the user's own. A netdev among them is outside the cut. */
   readonly args: readonly string[];
-  /** `unmanaged`: the user keeps writable disks consistent. */
-  readonly disks?: 'unmanaged';
   readonly nics: readonly NicDefinition[];
 }
+
+/** A NIC of an adopted guest: a TAP that is there already. */
+export interface AdoptedNic extends Omit<NicDefinition, 'model' | 'mac' | 'transport'> {
+  /** Name of the TAP's netdev. */
+  readonly device: string;
+}
+
+/** A QEMU that somebody else has started: held, stopped, saved and resumed in place, and let go at the end. */
+export interface AdoptedDefinition extends CommonGuest {
+  readonly adopt: {
+    /** The QMP socket it listens on (server=on), absolute; nobody else may be connected. */
+    readonly qmp: string;
+    /** Program and arguments that start it again, waiting for its saved state. Absent: it cannot be restarted. */
+    readonly restart?: readonly string[];
+  };
+  readonly nics: readonly AdoptedNic[];
+}
+
+export type GuestDefinition = QemuDefinition | AdoptedDefinition;
+
+/** What carries a NIC's frames; those of an adopted guest are TAPs. */
+export const transportOf = (nic: NicDefinition | AdoptedNic): NicTransport =>
+  ('transport' in nic ? nic.transport : undefined) ?? 'tap';
+
+export const isAdopted = (guest: GuestDefinition): guest is AdoptedDefinition => 'adopt' in guest;
 
 /** A port that leads out of the cut: a veth to the host. */
 export interface ExternalPortDefinition {
@@ -118,7 +147,7 @@ export interface NetworkFile {
 /** The first port that takes root to make, with what it is in words; undefined when anyone can open the network. */
 export function privilegedPort({ guests, ports }: NetworkDefinition): string | undefined {
   for (const [guest, { nics }] of Object.entries(guests)) {
-    const tap = nics.find(({ transport }) => transport !== 'dgram');
+    const tap = nics.find((nic) => transportOf(nic) === 'tap');
     if (tap !== undefined) return `${nicPort(guest, tap.name)} is a TAP`;
   }
   const other = Object.entries(ports).find(([, { kind }]) => kind !== 'dgram');

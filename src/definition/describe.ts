@@ -1,6 +1,12 @@
 /** A network in words, for `--dry-run`. */
-import { nicPort } from './definition.js';
-import type { GuestDefinition, NetworkDefinition, NetworkFile, PortDefinition } from './definition.js';
+import { isAdopted, nicPort } from './definition.js';
+import type {
+  AdoptedDefinition,
+  NetworkDefinition,
+  NetworkFile,
+  PortDefinition,
+  QemuDefinition,
+} from './definition.js';
 import { printable } from './faults.js';
 
 type Row = readonly string[];
@@ -18,13 +24,37 @@ export function describeDefinition(file: NetworkFile): string {
   ]);
   lines.push('segments', ...aligned(segmentRows));
   if (Object.keys(guests).length > 0) lines.push('guests');
-  for (const [name, guest] of Object.entries(guests)) lines.push(`  ${name}`, ...describeGuest(name, guest));
+  for (const [name, guest] of Object.entries(guests)) {
+    lines.push(
+      `  ${name}`,
+      ...(isAdopted(guest) ? describeAdopted(name, guest) : describeGuest(name, guest)),
+    );
+  }
   const portRows = Object.entries(ports).map(([name, port]): Row => describePort(name, port));
   if (portRows.length > 0) lines.push('ports', ...aligned(portRows));
   return lines.map(printable).join('\n');
 }
 
-function describeGuest(name: string, guest: GuestDefinition): string[] {
+function describeAdopted(name: string, { adopt, disks, nics }: AdoptedDefinition): string[] {
+  const facts: [string, string | undefined][] = [
+    ['adopted', `QMP ${adopt.qmp}`],
+    ['restart', adopt.restart?.map(shellWord).join(' ') ?? 'not possible: no command is given'],
+    ['disks', disks],
+  ];
+  const rows = nics.map((nic): Row => [
+    nicPort(name, nic.name),
+    `on ${nic.segment}`,
+    `device ${nic.device}`,
+    `mtu ${nic.mtu}`,
+    nic.vlan === undefined ? 'untagged and tagged' : `vlan ${nic.vlan}`,
+  ]);
+  return [...known(facts), ...aligned(rows).map((line) => `  ${line}`)];
+}
+
+const known = (facts: readonly (readonly [string, string | undefined])[]): string[] =>
+  facts.flatMap(([what, fact]) => (fact === undefined ? [] : [`    ${what.padEnd(8)} ${fact}`]));
+
+function describeGuest(name: string, guest: QemuDefinition): string[] {
   const { qemu, accel, machine, cpu, cpus, memory, kernel, initrd, append, args, disks } = guest;
   const facts: [string, string | undefined][] = [
     [
@@ -55,10 +85,7 @@ function describeGuest(name: string, guest: GuestDefinition): string[] {
     nic.model,
     ...(nic.transport === 'dgram' ? ['dgram'] : []),
   ]);
-  const known = facts.flatMap(([what, fact]) =>
-    fact === undefined ? [] : [`    ${what.padEnd(8)} ${fact}`],
-  );
-  return [...known, ...aligned(nics).map((line) => `  ${line}`)];
+  return [...known(facts), ...aligned(nics).map((line) => `  ${line}`)];
 }
 
 function describePort(name: string, port: PortDefinition): Row {
@@ -78,9 +105,10 @@ function describePort(name: string, port: PortDefinition): Row {
 }
 
 const portsOn = ({ guests, ports }: NetworkDefinition, segment: string): number =>
-  [...Object.values(guests).flatMap(({ nics }) => nics), ...Object.values(ports)].filter(
-    (port) => port.segment === segment,
-  ).length;
+  [
+    ...Object.values(guests).flatMap(({ nics }): readonly { segment: string }[] => nics),
+    ...Object.values(ports),
+  ].filter((port) => port.segment === segment).length;
 
 const shellWord = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

@@ -1,6 +1,6 @@
 /** A guest of the network file, with the file's defaults under it and all but derived MACs filled in. */
 import type { z } from 'zod';
-import type { GuestDefinition, NicDefinition, NicTransport } from './definition.js';
+import type { NicDefinition, NicTransport, QemuDefinition } from './definition.js';
 import { nicPort } from './definition.js';
 import type { Read } from './reader.js';
 import { guestShape, nicShape } from './schema.js';
@@ -19,7 +19,7 @@ export type Defaults = Read<z.output<typeof defaultsShape>>['given'];
 
 /** MACs are derived when those of the whole file are known. */
 export type NicDraft = Omit<NicDefinition, 'mac'> & { readonly mac: string | undefined };
-export type GuestDraft = Omit<GuestDefinition, 'nics'> & { readonly nics: readonly NicDraft[] };
+export type GuestDraft = Omit<QemuDefinition, 'nics'> & { readonly nics: readonly NicDraft[] };
 
 /**
  * Reads `guests.NAME`; undefined when a fault makes it incomplete.
@@ -89,7 +89,7 @@ function readConsoles(
   guest: string,
   path: Path,
   keys: Partial<GuestKeys>,
-): Pick<GuestDefinition, 'console' | 'consoleLog'> {
+): Pick<QemuDefinition, 'console' | 'consoleLog'> {
   const consoles = present({
     console: keys.console === undefined ? undefined : scope.absolute(keys.console),
     consoleLog: keys.consoleLog === undefined ? undefined : scope.absolute(keys.consoleLog),

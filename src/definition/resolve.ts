@@ -6,11 +6,18 @@
 import { basename, dirname, parse, resolve } from 'node:path';
 import type { z } from 'zod';
 import { MAX_NETWORK_PORTS, nicPort } from './definition.js';
-import type { GuestDefinition, NetworkDefinition, PortDefinition, SegmentDefinition } from './definition.js';
+import type {
+  AdoptedDefinition,
+  GuestDefinition,
+  NetworkDefinition,
+  PortDefinition,
+  SegmentDefinition,
+} from './definition.js';
 import { quoted } from './faults.js';
 import type { FaultList } from './faults.js';
 import { deriveMacs } from './macs.js';
 import { Reader } from './reader.js';
+import { readAdopted } from './resolve-adopted.js';
 import { DEFAULT_MTU, MAX_SOCKET_PATH, readGuest } from './resolve-guest.js';
 import type { GuestDraft } from './resolve-guest.js';
 import * as schema from './schema.js';
@@ -45,9 +52,13 @@ export function resolveNetwork(
     scope.fault(['segments'], 'segments: a network has at least one, such as "lan: {}"');
   }
   const segments = segmentNames.map((name) => [name, readSegment(reader, name)] as const);
-  const guests = reader
-    .names(['guests'], 'guest')
-    .map((name) => [name, readGuest(scope, name, defaults, top.transport)] as const);
+  const guests = reader.names(['guests'], 'guest').map((name) => {
+    const adopted = source.has(['guests', name, 'adopt']);
+    return [
+      name,
+      adopted ? readAdopted(scope, name) : readGuest(scope, name, defaults, top.transport),
+    ] as const;
+  });
   const ports = reader.names(['ports'], 'port').map((name) => [name, readPort(scope, name)] as const);
   const count = ports.length + guests.reduce((sum, [, guest]) => sum + (guest?.nics.length ?? 0), 0);
   if (count > MAX_NETWORK_PORTS) {
@@ -136,12 +147,12 @@ function socket(
 }
 
 interface Draft extends Omit<NetworkDefinition, 'guests'> {
-  readonly guests: Readonly<Record<string, GuestDraft>>;
+  readonly guests: Readonly<Record<string, GuestDraft | AdoptedDefinition>>;
 }
 
 function withMacs(draft: Draft): NetworkDefinition {
-  const nics = Object.entries(draft.guests).flatMap(([guest, { nics }]) =>
-    nics.map(({ name, mac }) => ({ id: nicPort(guest, name), mac })),
+  const nics = Object.entries(draft.guests).flatMap(([name, guest]) =>
+    'adopt' in guest ? [] : guest.nics.map((nic) => ({ id: nicPort(name, nic.name), mac: nic.mac })),
   );
   const devices = Object.entries(draft.ports).flatMap(([id, port]) =>
     port.kind === 'device' ? [{ id, mac: port.mac }] : [],
@@ -151,9 +162,11 @@ function withMacs(draft: Draft): NetworkDefinition {
   const ids = ports.map(({ id }) => id);
   const macs = deriveMacs(draft.network, ids, new Map(given));
   const mac = (id: string): string => macs.get(id)!;
-  const withNics = ([name, guest]: [string, GuestDraft]): [string, GuestDefinition] => [
+  const withNics = ([name, guest]: [string, Draft['guests'][string]]): [string, GuestDefinition] => [
     name,
-    { ...guest, nics: guest.nics.map((nic) => ({ ...nic, mac: mac(nicPort(name, nic.name)) })) },
+    'adopt' in guest
+      ? guest
+      : { ...guest, nics: guest.nics.map((nic) => ({ ...nic, mac: mac(nicPort(name, nic.name)) })) },
   ];
   const withMac = ([id, port]: [string, PortDefinition]): [string, PortDefinition] => [
     id,

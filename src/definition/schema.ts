@@ -122,6 +122,26 @@ export const guestShape = z.object({
   nics: z.array(z.unknown(), 'a list of NICs').nullable().exactOptional(),
 });
 
+/** The keys of a guest that somebody else has started; none of them can come from `defaults:`. */
+export const adoptedShape = z.object({
+  adopt: z.unknown(),
+  disks: z.literal('unmanaged', 'unmanaged').exactOptional(),
+  nics: z.array(z.unknown(), 'a list of NICs').nullable().exactOptional(),
+});
+
+export const adoptShape = z.object({
+  qmp: path,
+  restart: z.array(someText, 'a program and its arguments').min(1, 'a program').exactOptional(),
+});
+
+export const adoptedNicShape = z.object({
+  segment: z.string('the name of a segment'),
+  device,
+  name: name.exactOptional(),
+  mtu: mtu.exactOptional(),
+  vlan: vlan.exactOptional(),
+});
+
 /** Keys that `defaults:` may give: all but the files that two guests cannot share. */
 export const defaultsShape = guestShape.omit({ console: true, consoleLog: true });
 

@@ -109,6 +109,16 @@ export const ERRORS = {
     'The network did not fall quiet within the bound.',
     'Use --method count, which needs no quiet.',
   ),
+  ADOPT_REFUSED: entry(
+    'conflict',
+    'A running QEMU or its TAP is of a kind that cannot be held, or that somebody else uses; it was left as it is.',
+    'Change what the message names, then try again.',
+  ),
+  GUEST_NOT_RESTARTABLE: entry(
+    'usage',
+    'An adopted guest can be started again only by its owner, and the network file does not say how.',
+    'Give the guest `adopt.restart`, or bring the network back with `stillwire restore` and load the guest yourself.',
+  ),
   PORT_UNREADY: entry(
     'timedOut',
     'A guest takes no frames, so what was sent to it cannot be brought into it before the cut; nothing was changed.',

@@ -12,15 +12,16 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { GuestDefinition } from '../definition/definition.js';
+import type { QemuDefinition } from '../definition/definition.js';
 import { StillwireError } from '../errors/index.js';
 import { closeFd } from '../sys/fd.js';
+import { fdsOpenOn, takeFd } from '../sys/pidfd.js';
 import { FoundProcess } from './found-process.js';
 import { takeTaps, type FoundTap } from './found-taps.js';
 import type { Guest } from './guest.js';
 import { QemuGuest } from './qemu-guest.js';
-import { hashBootFiles } from './qemu-identity.js';
-import { abandonMigration, prepareMigration } from './qemu-migration.js';
+import { hashBootFiles, memoryOf } from './qemu-identity.js';
+import { abandonMigration, handState, prepareMigration } from './qemu-migration.js';
 import { QmpClient } from './qmp.js';
 
 /** How long QEMU may take to notice that its last client has gone, and to greet us. */
@@ -28,7 +29,8 @@ const GREETING_TIMEOUT_MS = 10_000;
 
 export interface AttachQemuOptions {
   readonly name: string;
-  readonly definition: Pick<GuestDefinition, 'memory' | 'kernel' | 'initrd' | 'console'>;
+  /** Of a QEMU that a daemon of ours started; `{}` for somebody else's. */
+  readonly definition: Partial<Pick<QemuDefinition, 'memory' | 'kernel' | 'initrd' | 'console'>>;
   readonly pid: number;
   /** Clock ticks from boot to its start; absent: whoever has the pid now. */
   readonly startTime?: string;
@@ -36,6 +38,8 @@ export interface AttachQemuOptions {
   readonly qmpSocket: string;
   /** Where its output NAME.log is looked for. */
   readonly runDirectory: string;
+  /** It was started with `-S -incoming defer`: this state is loaded into it. The descriptor stays the caller's. */
+  readonly incoming?: { readonly stateFd: number };
   /** Ends the attempt, and only that. */
   readonly signal: AbortSignal;
 }
@@ -44,6 +48,11 @@ export interface AttachedQemu {
   readonly guest: Guest;
   /** Duplicates of its tun descriptors, the caller's to close. */
   readonly taps: readonly FoundTap[];
+  /**
+   * A duplicate of its descriptor of this name (`descriptorName`), the caller's to close; undefined when it has none.
+   * @throws StillwireError NO_PRIVILEGE; GUEST_DIED, SYSCALL when it has ended
+   */
+  readonly take: (name: string) => number | undefined;
   /** Lets go of the process and its monitor without ending it. The guest object is of no use afterwards. */
   readonly letGo: () => void;
 }
@@ -68,13 +77,16 @@ export async function attachQemu(options: AttachQemuOptions): Promise<AttachedQe
     process.release();
   };
   let taps: readonly FoundTap[] = [];
+  let memory: number;
   try {
     qmp = await connectTo(process, options);
     if (qmp.peer.pid !== pid) {
       throw new StillwireError('GUEST_FAILED', `its QMP socket is that of process ${qmp.peer.pid}`);
     }
-    await abandonMigration(qmp, name);
+    if (options.incoming === undefined) await abandonMigration(qmp, name);
     await prepareMigration(qmp);
+    if (options.incoming !== undefined) await handState(qmp, name, options.incoming.stateFd);
+    memory = definition.memory ?? (await memoryOf(qmp));
     taps = takeTaps(process);
     options.signal.throwIfAborted();
   } catch (error) {
@@ -94,7 +106,12 @@ export async function attachQemu(options: AttachQemuOptions): Promise<AttachedQe
   const { console } = definition;
   if (console !== undefined) void process.ended.then(() => rmSync(console, { force: true })); // QEMU leaves it
   const hashes = hashBootFiles(name, definition);
-  return { guest: new QemuGuest(name, process, qmp, definition.memory * 2 ** 20, hashes), taps, letGo };
+  const guest = new QemuGuest(name, process, qmp, memory * 2 ** 20, hashes);
+  const take = (link: string): number | undefined => {
+    const [theirs] = fdsOpenOn(process.pid ?? 0, link);
+    return theirs === undefined ? undefined : takeFd(process.pidfd, theirs);
+  };
+  return { guest, taps, take, letGo };
 }
 
 function connectTo(

@@ -1,6 +1,8 @@
 /** Guests: what can be stopped, saved, resumed and restarted. */
 export type { Guest, GuestIdentity, RunState, WritableDisk } from './guest.js';
 export { startQemu, type StartQemuOptions } from './qemu.js';
+export { adoptQemu, type AdoptOptions } from './adopt-qemu.js';
+export { restartAdopted, type RestartAdoptedOptions } from './restart-adopted.js';
 export { attachQemu, type AttachedQemu, type AttachQemuOptions } from './attach-qemu.js';
 export type { FoundTap } from './found-taps.js';
 export { MAX_NICS, qemuArguments, type QemuFacts } from './qemu-arguments.js';
@@ -12,4 +14,5 @@ export {
   type QmpConnectOptions,
   type QmpEvent,
 } from './qmp.js';
-export { peekRunState } from './peek.js';
+export { peekRunState, resumeByMonitor } from './peek.js';
+export { qmpSocketOf } from './qmp-socket.js';

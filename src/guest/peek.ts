@@ -2,7 +2,10 @@
 import type { RunState } from './guest.js';
 import { ask, StatusAnswer } from './qemu-answers.js';
 import { plainState } from './qemu-guest.js';
+import { abandonMigration } from './qemu-migration.js';
 import { QmpClient } from './qmp.js';
+
+const RESUME_TIMEOUT_MS = 5_000;
 
 /**
  * The run state of the guest behind a QMP socket that no client has.
@@ -19,5 +22,20 @@ export async function peekRunState(name: string, qmpSocket: string, timeoutMs: n
     }
   } catch {
     return 'unknown';
+  }
+}
+
+/** Lets a guest run on that a dead process had stopped. One that does not answer stays as it is. */
+export async function resumeByMonitor(name: string, qmpSocket: string): Promise<void> {
+  try {
+    const qmp = await QmpClient.connect(qmpSocket, { guest: name, timeoutMs: RESUME_TIMEOUT_MS });
+    try {
+      await abandonMigration(qmp, name);
+      await qmp.execute('cont');
+    } finally {
+      qmp.close();
+    }
+  } catch {
+    // It is somebody else's, and its owner sees what it is in.
   }
 }

@@ -7,7 +7,7 @@
  * versioned form.
  */
 import { StillwireError } from '../errors/index.js';
-import type { GuestDefinition, NicDefinition } from '../definition/definition.js';
+import type { QemuDefinition, NicDefinition } from '../definition/definition.js';
 
 /** What is known only when the guest is started. */
 export interface QemuFacts {
@@ -72,7 +72,7 @@ function nicArguments(nic: NicDefinition, index: number, fd: number): string[] {
   return ['-netdev', netdev, '-device', device.join(',')];
 }
 
-function consoleArguments({ console, consoleLog }: GuestDefinition): string[] {
+function consoleArguments({ console, consoleLog }: QemuDefinition): string[] {
   if (console === undefined && consoleLog === undefined) return [];
   const id = 'stillwire-console';
   const log = consoleLog === undefined ? undefined : escapeComma(consoleLog);
@@ -91,7 +91,7 @@ const optional = (option: string, value: string | undefined): string[] =>
  * The arguments behind the binary's name.
  * @throws StillwireError PATH_TOO_LONG for a socket path; GUEST_FAILED for more than {@link MAX_NICS} NICs
  */
-export function qemuArguments(definition: GuestDefinition, facts: QemuFacts): string[] {
+export function qemuArguments(definition: QemuDefinition, facts: QemuFacts): string[] {
   const { nics } = definition;
   if (nics.length > MAX_NICS) {
     const words = `guest ${facts.name} has ${nics.length} NICs, ${MAX_NICS} are possible`;

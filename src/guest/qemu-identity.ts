@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { StillwireError } from '../errors/index.js';
-import type { GuestDefinition } from '../definition/definition.js';
+import type { QemuDefinition } from '../definition/definition.js';
 import type { GuestIdentity } from './guest.js';
 import { ask, CpusAnswer, MemoryAnswer, VersionAnswer } from './qemu-answers.js';
 import type { QmpClient } from './qmp.js';
@@ -35,7 +35,7 @@ async function hashOnce(path: string): Promise<string> {
  */
 export async function hashBootFiles(
   guest: string,
-  definition: Pick<GuestDefinition, 'kernel' | 'initrd'>,
+  definition: Partial<Pick<QemuDefinition, 'kernel' | 'initrd'>>,
 ): Promise<Record<string, string>> {
   const hashes: Record<string, string> = {};
   for (const role of ['kernel', 'initrd'] as const) {
@@ -57,6 +57,12 @@ const plainType = (type: string): string => type.replace(/-machine$|-[^-]+-cpu$/
 const typeOf = (qmp: QmpClient, path: string): Promise<string> =>
   ask(qmp, z.string(), 'qom-get', { path, property: 'type' });
 
+/** The guest's RAM in MiB. */
+export async function memoryOf(qmp: QmpClient): Promise<number> {
+  const memory = await ask(qmp, MemoryAnswer, 'query-memory-size-summary');
+  return (memory['base-memory'] + memory['plugged-memory']) / MIB;
+}
+
 /** Identity of the guest behind `qmp`. @throws as QmpClient.execute */
 export async function readIdentity(
   qmp: QmpClient,
@@ -66,7 +72,7 @@ export async function readIdentity(
     ask(qmp, VersionAnswer, 'query-version'),
     typeOf(qmp, '/machine'),
     ask(qmp, CpusAnswer, 'query-cpus-fast'),
-    ask(qmp, MemoryAnswer, 'query-memory-size-summary'),
+    memoryOf(qmp),
   ]);
   const first = cpus[0]?.['qom-path'];
   return {
@@ -74,7 +80,7 @@ export async function readIdentity(
     version: `${qemu.major}.${qemu.minor}.${qemu.micro}`,
     machine: plainType(machine),
     cpu: first === undefined ? 'none' : plainType(await typeOf(qmp, first)),
-    memory: (memory['base-memory'] + memory['plugged-memory']) / MIB,
+    memory,
     hashes,
   };
 }

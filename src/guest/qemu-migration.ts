@@ -31,7 +31,11 @@ const CANCEL_POLL_MS = 5;
 export async function prepareMigration(qmp: QmpClient): Promise<void> {
   await Promise.all([
     qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] }),
-    qmp.execute('migrate-set-parameters', { 'max-bandwidth': UNLIMITED_BANDWIDTH }),
+    qmp.execute('migrate-set-parameters', {
+      'max-bandwidth': UNLIMITED_BANDWIDTH,
+      // A restored guest would announce itself with RARP frames that no guest has sent.
+      'announce-rounds': 0,
+    }),
   ]);
 }
 
@@ -158,8 +162,18 @@ export async function writeState(
  * Loads a state from descriptor `fd` of QEMU's process, which QEMU closes. The guest is paused then.
  * @throws StillwireError GUEST_FAILED; GUEST_DIED when QEMU gave up
  */
-export async function loadState(qmp: QmpClient, guest: string, fd: number): Promise<void> {
-  const status = await migrate(qmp, () => qmp.execute('migrate-incoming', { uri: `fd:${fd}` }));
+export function loadState(qmp: QmpClient, guest: string, fd: number): Promise<void> {
+  return load(qmp, guest, `fd:${fd}`);
+}
+
+/** The same from a descriptor of ours. */
+export async function handState(qmp: QmpClient, guest: string, fd: number): Promise<void> {
+  await qmp.getfd(FD_NAME, fd);
+  return load(qmp, guest, `fd:${FD_NAME}`);
+}
+
+async function load(qmp: QmpClient, guest: string, uri: string): Promise<void> {
+  const status = await migrate(qmp, () => qmp.execute('migrate-incoming', { uri }));
   if (status !== 'completed') throw await migrationError(qmp, guest, status);
   await untilSettled(qmp, guest);
 }

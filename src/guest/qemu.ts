@@ -7,7 +7,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { StillwireError } from '../errors/index.js';
-import type { GuestDefinition } from '../definition/definition.js';
+import type { QemuDefinition } from '../definition/definition.js';
 import { closeFd, O_RDONLY, openFd } from '../sys/fd.js';
 import type { Guest } from './guest.js';
 import { qemuArguments } from './qemu-arguments.js';
@@ -22,9 +22,11 @@ const START_TIMEOUT_MS = 30_000;
 
 export interface StartQemuOptions {
   readonly name: string;
-  readonly definition: GuestDefinition;
+  readonly definition: QemuDefinition;
   /** Our descriptors of the TAPs, or ends of datagram pairs, in the order of the NICs. Inherited; the caller keeps and closes its own. */
   readonly tapFds: readonly number[];
+  /** Further descriptors that are to live as long as the guest does: it inherits them and does not use them. */
+  readonly keptFds?: readonly number[];
   /** Exists. Takes the QMP socket NAME.qmp and QEMU's output NAME.log. */
   readonly runDirectory: string;
   /** Resolved machine type in place of the definition's: a restart needs the one the state was saved on. */
@@ -80,7 +82,7 @@ async function startProcess(options: StartQemuOptions, qmpSocket: string): Promi
   });
   rmSync(qmpSocket, { force: true }); // an earlier QEMU's: we would reach that one
   const stateFd = incoming === undefined ? undefined : openFd(incoming.stateFile, O_RDONLY);
-  const fds = stateFd === undefined ? options.tapFds : [...options.tapFds, stateFd];
+  const fds = [...options.tapFds, ...(stateFd === undefined ? [] : [stateFd]), ...(options.keptFds ?? [])];
   try {
     const logFile = join(runDirectory, `${name}.log`);
     return await QemuProcess.start({ guest: name, program: definition.qemu, args, fds, logFile });

@@ -58,7 +58,10 @@ interface Pending {
 
 type Json = Readonly<Record<string, unknown>>;
 const wordsOf = (value: unknown): string =>
-  (typeof value === 'string' ? value : String(JSON.stringify(value))).slice(0, MAX_WORDS);
+  (typeof value === 'string' ? value : ((JSON.stringify(value) as string | undefined) ?? 'nothing')).slice(
+    0,
+    MAX_WORDS,
+  );
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null;
 
 export class QmpClient {

@@ -68,6 +68,22 @@ const guest = z.strictObject({
   nics: z.array(nic).max(256),
 });
 
+const adoptedGuest = z.strictObject({
+  adopt: z.strictObject({ qmp: path, restart: z.array(argument).min(1).max(4096).exactOptional() }),
+  disks: z.literal('unmanaged').exactOptional(),
+  nics: z
+    .array(
+      z.strictObject({
+        name,
+        segment: name,
+        device: text(64).min(1),
+        mtu,
+        vlan: vlan.exactOptional(),
+      }),
+    )
+    .max(256),
+});
+
 const external = z.strictObject({
   kind: z.literal('external'),
   segment: name,
@@ -105,7 +121,7 @@ const segment = z.strictObject({
 export const definitionSchema: z.ZodType<NetworkDefinition> = z.strictObject({
   network: name,
   segments: record(name, segment, MAX_PORTS),
-  guests: record(name, guest, MAX_PORTS),
+  guests: record(name, z.union([guest, adoptedGuest]), MAX_PORTS),
   ports: record(name, z.discriminatedUnion('kind', [external, device, dgram]), MAX_PORTS),
 });
 

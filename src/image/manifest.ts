@@ -1,6 +1,6 @@
 /** The manifest of a checkpoint: format version 2. See docs/image-format.md. */
 import type { GuestIdentity } from '../guest/guest.js';
-import type { NetworkDefinition } from '../definition/definition.js';
+import { transportOf, type NetworkDefinition } from '../definition/definition.js';
 import type { PortEvidence, PortKind, QuiesceMethod } from '../quiesce/evidence.js';
 import type { PortLedger } from '../switch/ledger.js';
 
@@ -120,7 +120,7 @@ export type DefinedPorts = ReadonlyMap<string, PortKind>;
 export function definedPorts(definition: NetworkDefinition): DefinedPorts {
   const ports = new Map<string, PortKind>();
   for (const [guest, { nics }] of Object.entries(definition.guests)) {
-    for (const { name, transport = 'tap' } of nics) ports.set(`${guest}/${name}`, transport);
+    for (const nic of nics) ports.set(`${guest}/${nic.name}`, transportOf(nic));
   }
   for (const [name, { kind }] of Object.entries(definition.ports)) ports.set(name, kind);
   return ports;

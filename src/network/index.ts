@@ -1,4 +1,5 @@
 /** A live network: namespace, switch and ports, and the holds taken on it. */
+export { giveBackTap, type AdoptedTap } from './adopted-tap.js';
 export { Hold, DEFAULT_LEASE_MS, type HoldOptions, type HoldState } from './hold.js';
 export type { LeasedChannel } from './leased-channel.js';
 export { Mark } from './mark.js';

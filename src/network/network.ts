@@ -6,12 +6,20 @@ import { StillwireError } from '../errors/index.js';
 import {
   nicPort,
   privilegedPort,
+  transportOf,
   type NetworkDefinition,
   type PortDefinition,
 } from '../definition/definition.js';
 import type { PortId } from '../frame/types.js';
-import { closeFd, mayMakeDevices, namespacePath, setTapPersistent } from '../sys/index.js';
-import { SwitchHandle, type CapturedFrame, type Commands, type Notice } from '../switch/index.js';
+import { closeFd, descriptorName, mayMakeDevices, namespacePath, setTapPersistent } from '../sys/index.js';
+import {
+  SwitchHandle,
+  type CapturedFrame,
+  type Commands,
+  type DatagramEnds,
+  type Notice,
+} from '../switch/index.js';
+import { describeTap, FRESH_TAP, giveBackTap, takeTap, type AdoptedTap } from './adopted-tap.js';
 import { Hold, type HoldOptions } from './hold.js';
 import { LeasedChannel } from './leased-channel.js';
 import {
@@ -38,6 +46,8 @@ interface NetworkEvents {
 export interface OpenOptions {
   /** Keeps what is held when the process is killed; see `recoverHeld` of the switch. Removed at {@link Network.close}. */
   readonly holdFile?: string;
+  /** Descriptors of the TAPs of adopted guests, by port; the network's from then on. Absent: their TAPs are made. */
+  readonly adopted?: ReadonlyMap<PortId, number>;
 }
 
 /** What a network whose process died has left, for {@link Network.attachHeld}. */
@@ -46,6 +56,15 @@ export interface Remains {
   readonly devices: Readonly<Record<PortId, string>>;
   /** Our descriptors of the TAPs whose guests live, by port; the network's from then on. */
   readonly taps: ReadonlyMap<PortId, number>;
+  /** As {@link Network.borrowed} was. */
+  readonly borrowed?: readonly AdoptedTap[];
+  /** Likewise of both ends of their datagram pairs. */
+  readonly pairs?: ReadonlyMap<PortId, DatagramEnds>;
+}
+
+/** {@link Remains} of which the network takes what it uses. */
+interface Leavings extends Remains {
+  readonly pairs: Map<PortId, DatagramEnds>;
 }
 
 export class Network extends EventEmitter<NetworkEvents> {
@@ -58,19 +77,27 @@ export class Network extends EventEmitter<NetworkEvents> {
   /** Descriptors of device ports, to make them outlive us. */
   readonly #deviceFds: number[] = [];
   readonly #devices: Record<PortId, string> = {};
-  readonly #remains: (Remains & { readonly taps: Map<PortId, number> }) | undefined;
+  /** Our ends of guests' datagram pairs. */
+  readonly #ourEnds = new Map<PortId, number>();
+  readonly #remains: Leavings | undefined;
+  /** Descriptors of TAPs that are there already, until the switch has them. */
+  readonly #given: Map<PortId, number>;
+  readonly #borrowed: AdoptedTap[];
   #opened = 0;
   #closed = false;
 
   private constructor(
     definition: NetworkDefinition,
     handle: SwitchHandle,
-    remains?: Remains & { readonly taps: Map<PortId, number> },
+    given: Map<PortId, number>,
+    remains?: Leavings,
   ) {
     super();
     this.definition = definition;
     this.#switch = handle;
     this.#remains = remains;
+    this.#given = given;
+    this.#borrowed = [...(remains?.borrowed ?? [])];
     handle.on('failed', (error) => this.emit('failed', error));
     handle.on('unsafe', (reason) => this.emit('unsafe', reason));
   }
@@ -108,22 +135,24 @@ export class Network extends EventEmitter<NetworkEvents> {
     remains: Remains,
     options: OpenOptions = {},
   ): Promise<{ network: Network; hold: Hold }> {
-    const namespace = namespaceOf(definition.network);
+    const namespace = namespaceFor(definition);
     const taps = new Map(remains.taps);
+    const pairs = new Map(remains.pairs);
     let network: Network | undefined;
     try {
-      if (!namespaceExists(namespace)) {
+      if (namespace !== undefined && !namespaceExists(namespace)) {
         throw new StillwireError('NETWORK_STALE', `the network namespace ${namespace} is gone`, {
           namespace,
         });
       }
-      const handle = await SwitchHandle.start(namespacePath(namespace), options);
-      network = new Network(definition, handle, { ...remains, taps });
+      const handle = await SwitchHandle.start(namespace && namespacePath(namespace), options);
+      network = new Network(definition, handle, taps, { ...remains, pairs });
       await network.#build(leaseMs);
       return { network, hold: demandHold(network.#hold) };
     } catch (error) {
       await network?.leave();
       for (const fd of taps.values()) closeFd(fd);
+      for (const { socket, otherEnd } of pairs.values()) for (const fd of [socket, otherEnd]) closeFd(fd);
       throw error;
     }
   }
@@ -134,16 +163,22 @@ export class Network extends EventEmitter<NetworkEvents> {
     options: OpenOptions,
   ): Promise<{ network: Network; hold: Hold | undefined }> {
     const namespace = namespaceFor(definition);
-    if (namespace !== undefined) await createNamespace(namespace);
+    const given = new Map(options.adopted);
     let network: Network | undefined;
     try {
-      const path = namespace === undefined ? undefined : namespacePath(namespace);
-      network = new Network(definition, await SwitchHandle.start(path, options));
-      await network.#build(leaseMs);
-      return { network, hold: network.#hold };
+      if (namespace !== undefined) await createNamespace(namespace);
+      try {
+        const path = namespace && namespacePath(namespace);
+        network = new Network(definition, await SwitchHandle.start(path, options), given);
+        await network.#build(leaseMs);
+        return { network, hold: network.#hold };
+      } catch (error) {
+        await network?.close();
+        if (namespace !== undefined && network === undefined) await deleteNamespace(namespace);
+        throw error;
+      }
     } catch (error) {
-      await network?.close();
-      if (namespace !== undefined && network === undefined) await deleteNamespace(namespace);
+      for (const fd of given.values()) closeFd(fd);
       throw error;
     }
   }
@@ -159,17 +194,17 @@ export class Network extends EventEmitter<NetworkEvents> {
     }
     if (leaseMs !== undefined) await this.holdAsIs({ leaseMs });
     for (const [guest, { nics }] of Object.entries(this.definition.guests)) {
-      for (const { name, segment, mtu, vlan = 0, transport } of nics) {
+      for (const nic of nics) {
+        const { name, segment, mtu, vlan = 0 } = nic;
         const id = nicPort(guest, name);
-        if (transport === 'dgram') {
-          const { otherEnd } = await this.#switch.call('addDgram', { id, segment, mtu, vlan });
-          if (otherEnd !== undefined) this.#tapFds.set(id, otherEnd);
+        if (transportOf(nic) === 'dgram') {
+          await this.#addPair({ id, segment, mtu, vlan });
           continue;
         }
-        const device = this.#name(id, 'tap');
-        const given = this.#remains?.taps.get(id);
+        const given = this.#given.get(id);
+        const device = 'device' in nic ? await this.#borrow(id, nic.device) : this.#name(id, 'tap');
         const found = given === undefined ? {} : { tunFd: given };
-        this.#remains?.taps.delete(id); // the switch's now, whatever becomes of it
+        this.#given.delete(id); // the switch's now, whatever becomes of it
         const { tunFd } = await this.#switch.call('addTap', { id, segment, device, mtu, vlan, ...found });
         this.#tapFds.set(id, tunFd);
       }
@@ -177,17 +212,48 @@ export class Network extends EventEmitter<NetworkEvents> {
     for (const [id, port] of Object.entries(this.definition.ports)) await this.#addPort(id, port);
   }
 
+  /** Takes the TAP of an adopted guest into our namespace, if it is there and not here already; its name. */
+  async #borrow(id: PortId, device: string): Promise<string> {
+    this.#devices[id] = device;
+    if (this.#borrowed.some((tap) => tap.device === device)) return device;
+    const found = this.#given.has(id);
+    const tap = found ? await describeTap(device) : { device, ...FRESH_TAP };
+    if (found) await takeTap(this.namespace, tap);
+    this.#borrowed.push(tap);
+    return device;
+  }
+
+  /** TAPs of adopted guests, as they are to be given back. */
+  get borrowed(): readonly AdoptedTap[] {
+    return this.#borrowed;
+  }
+
   /** The name of a port's netdev in our namespace: the one it had, or a new one. */
   #name(id: PortId, prefix: string): string {
-    const next = `${prefix}${this.#opened++}`;
+    const borrowed = Object.values(this.definition.guests).flatMap(({ nics }) =>
+      nics.flatMap((nic) => ('device' in nic ? nic.device : [])),
+    );
+    let next = `${prefix}${this.#opened++}`;
+    while (borrowed.includes(next)) next = `${prefix}${this.#opened++}`;
     return (this.#devices[id] = this.#remains?.devices[id] ?? next);
+  }
+
+  async #addPair(ask: Omit<Commands['addPair']['ask'], 'found'>): Promise<void> {
+    const { id } = ask;
+    const given = this.#remains?.pairs.get(id);
+    this.#remains?.pairs.delete(id); // the switch's now, whatever becomes of it
+    const ends = await this.#switch.call('addPair', given === undefined ? ask : { ...ask, found: given });
+    this.#devices[id] = pairName(ends);
+    this.#tapFds.set(id, ends.otherEnd);
+    this.#ourEnds.set(id, ends.socket);
   }
 
   async #addPort(id: PortId, port: PortDefinition): Promise<void> {
     const { segment, mtu, vlan = 0 } = port;
     if (port.kind === 'dgram') {
       const { path, peer } = port;
-      await this.#switch.call('addDgram', { id, segment, mtu, vlan, at: { path, peer } });
+      this.#devices[id] = path;
+      await this.#switch.call('addDgram', { id, segment, mtu, vlan, path, peer });
       return;
     }
     if (port.kind === 'external') {
@@ -210,7 +276,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     if (!found) await addAddresses(netns, device, port.addresses);
   }
 
-  /** The netdev of every port: what {@link attachHeld} needs to know after this process. */
+  /** The netdev of every port, or what stands in its place ({@link pairName}, a path): what {@link attachHeld} needs to know after this process. */
   get devices(): Readonly<Record<PortId, string>> {
     return this.#devices;
   }
@@ -231,6 +297,14 @@ export class Network extends EventEmitter<NetworkEvents> {
     const fd = this.#tapFds.get(id);
     if (fd === undefined) throw new StillwireError('INTERNAL', `no TAP for ${id}`, { port: id });
     return fd;
+  }
+
+  /**
+   * Our end of a guest's datagram pair; undefined for a TAP. Its hypervisor is to inherit it too, unused: so it outlives
+   * us, with what lies in it.
+   */
+  ourEnd(id: PortId): number | undefined {
+    return this.#ourEnds.get(id);
   }
 
   /** The hold that lasts now. */
@@ -311,6 +385,7 @@ export class Network extends EventEmitter<NetworkEvents> {
     for (const fd of this.#closed ? [] : this.#deviceFds) forget(fd);
     if (!(await this.#end({ leave: false }))) return;
     for (const device of this.#veths) await deleteVeth(device);
+    for (const tap of this.#borrowed) await giveBackTap(this.namespace, tap);
     if (privilegedPort(this.definition) !== undefined) await deleteNamespace(this.namespace);
   }
 
@@ -342,6 +417,10 @@ function forget(tunFd: number): void {
     // Deleted beneath us, or the switch thread, dying, has closed it.
   }
 }
+
+/** How a datagram pair is known again among the descriptors of a process: the names of its two ends. */
+const pairName = ({ socket, otherEnd }: DatagramEnds): string =>
+  `${descriptorName(socket)} ${descriptorName(otherEnd)}`;
 
 /**
  * The namespace a network needs, if any.

@@ -18,11 +18,12 @@ export class Arrivals {
   #frames = 0;
   #bytes = 0;
   #tooMany = false;
-  #doubt = false;
+  #doubt: boolean;
 
-  /** @param room what the queue takes before a sender meets a full one */
-  constructor(room: Room) {
+  /** @param room what the queue takes before a sender meets a full one; @param doubt what it has met before is unknown */
+  constructor(room: Room, doubt: boolean) {
     this.#room = room;
+    this.#doubt = doubt;
   }
 
   get mayHaveOverrun(): boolean {

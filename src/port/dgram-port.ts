@@ -19,9 +19,9 @@ import type { PortId } from '../frame/types.js';
 import { MAX_FRAME_BYTES, MIN_FRAME_BYTES, VNET_HEADER_BYTES } from '../frame/types.js';
 import {
   closeFd,
-  costNow,
   datagramCost,
   EMSGSIZE,
+  exactDatagramCost,
   isReadable,
   MessageVector,
   readDatagram,
@@ -62,6 +62,8 @@ export interface DgramPortParts {
   readonly otherEnd?: number;
   /** Path of the socket that frames go to, when `socket` is no end of a pair. */
   readonly peer?: string;
+  /** The pair is in use already, by a hypervisor that may be sending. */
+  readonly attached?: boolean;
   /** Default: the real one. */
   readonly kernel?: Pick<KernelEvidence, 'real' | 'unsentBytes'>;
   /** Called when the port is closed. */
@@ -94,9 +96,13 @@ export class DgramPort implements Port {
     this.id = parts.id;
     this.receiveFd = parts.socket;
     this.#kernel = parts.kernel ?? { real: true, unsentBytes };
-    this.#arrivals = new Arrivals(parts.room);
-    this.#markerCost =
-      parts.otherEnd === undefined ? 0 : costNow(parts.socket, parts.otherEnd, MIN_FRAME_BYTES);
+    const attached = parts.attached === true;
+    this.#arrivals = new Arrivals(parts.room, attached);
+    this.#markerCost = parts.otherEnd === undefined ? 0 : exactDatagramCost(MIN_FRAME_BYTES);
+    if (attached) {
+      this.#unread.frames = WINDOW; // what lies before it is not known, until it is seen empty
+      this.#sentinelsUnread = SENTINEL_RESERVE;
+    }
     const { arena } = parts.memory;
     for (let i = 0; i < BURST; i++) {
       const frame = arena.address + parts.memory.receiveSlot(i) + FRAME_OFFSET;

@@ -8,7 +8,7 @@ export type PortKind = 'tap' | 'dgram' | 'device' | 'external';
  */
 export const hasRing = (kind: PortKind): boolean => kind === 'tap' || kind === 'dgram';
 
-/** What became of the marker of the present hold: none was sent (nobody is known to answer it), sent, or answered. */
+/** What became of the marker of the present hold: nobody is known who would answer it, somebody is, or it was answered. */
 export type CookieState = 'unasked' | 'asked' | 'answered';
 
 /** Evidence that everything sent towards the guest has been taken by it. */

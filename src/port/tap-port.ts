@@ -174,6 +174,7 @@ export class TapPort implements Port {
   }
 
   downEvidence(): DownEvidence {
+    this.#ringIsEmpty(); // the window's own look: a drained port has a whole one again
     return {
       sentinelSent: this.#sentinelSent,
       sendQueueBytes: this.#kernel.unsentBytes(this.receiveFd), // before the ring: what leaves the qdisc meanwhile is seen there

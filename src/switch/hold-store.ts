@@ -64,7 +64,8 @@ export class HoldStore {
       this.#doubles = new Float64Array(bytes.buffer);
       this.#longs = new BigUint64Array(bytes.buffer);
       this.#notes = { arena: this.#file, offset: File.NOTES_AT };
-      if (!this.#file.reserve(0, File.SEGMENTS_AT)) throw new Error(`no room for ${path}, or its file system reserves none`);
+      if (!this.#file.reserve(0, File.SEGMENTS_AT))
+        throw new Error(`no room for ${path}, or its file system reserves none`);
       this.segments = new Segments(this.#file, this.words);
       File.MAGIC.copy(bytes, 0);
     } catch (error) {

@@ -8,7 +8,6 @@ import { ExternalPort } from '../port/external-port.js';
 import { PacketReceiver } from '../port/packet-receiver.js';
 import { absentKernel, type KernelEvidence } from '../port/kernel-evidence.js';
 import { TapPort } from '../port/tap-port.js';
-import type { PortId } from '../frame/types.js';
 import type { FrameMemory } from '../port/batch.js';
 import {
   acceptOffloads,
@@ -28,7 +27,7 @@ import {
   setLinkQueueLength,
   setLinkUp,
 } from '../sys/index.js';
-import type { Commands } from './protocol.js';
+import type { Commands, DatagramEnds } from './protocol.js';
 
 /** Frames a TAP's ring holds: the kernel's default, far above the window, so that it never overflows. */
 const RING_FRAMES = 1000;
@@ -42,6 +41,11 @@ const DATAGRAM_BUFFER_BYTES = 64 * 1024 * 1024;
  * tests that `cookie` proves a cut without it.
  */
 const BLINDFOLD = 'STILLWIRE_WITHOUT_KERNEL_EVIDENCE';
+
+function makePair(): DatagramEnds {
+  const [socket, otherEnd] = datagramPair();
+  return { socket, otherEnd };
+}
 
 export class PortOpener {
   readonly #memory: FrameMemory;
@@ -73,28 +77,24 @@ export class PortOpener {
     }
   }
 
-  dgram({ id, mtu, at }: Commands['addDgram']['ask']): { port: DgramPort; otherEnd?: number } {
-    return at === undefined ? this.#pair(id, mtu) : { port: this.#bound(id, mtu, at) };
-  }
-
-  #pair(id: PortId, mtu: number): { port: DgramPort; otherEnd: number } {
-    const [socket, otherEnd] = datagramPair();
+  pair({ id, mtu, found }: Commands['addPair']['ask']): { port: DgramPort; ends: DatagramEnds } {
+    const ends = found ?? makePair();
     try {
-      const sendBuffer = raiseSendBuffer(socket, DATAGRAM_BUFFER_BYTES);
+      const sendBuffer = raiseSendBuffer(ends.socket, DATAGRAM_BUFFER_BYTES);
       // What the other end sends is paid for by its buffer: the only limit there is between the ends of a pair.
-      const bytes = raiseSendBuffer(otherEnd, DATAGRAM_BUFFER_BYTES);
+      const bytes = raiseSendBuffer(ends.otherEnd, DATAGRAM_BUFFER_BYTES);
       const room = { frames: Number.POSITIVE_INFINITY, bytes };
-      const parts = { id, memory: this.#memory, socket, otherEnd, sendBuffer, mtu, room };
-      const port = new DgramPort({ ...parts, ...this.#kernel });
-      return { port, otherEnd };
+      const attached = found !== undefined;
+      const parts = { id, memory: this.#memory, ...ends, sendBuffer, mtu, room, attached };
+      return { port: new DgramPort({ ...parts, ...this.#kernel }), ends };
     } catch (error) {
-      closeFd(socket);
-      closeFd(otherEnd);
+      closeFd(ends.socket);
+      closeFd(ends.otherEnd);
       throw error;
     }
   }
 
-  #bound(id: PortId, mtu: number, { path, peer }: { path: string; peer: string }): DgramPort {
+  dgram({ id, mtu, path, peer }: Commands['addDgram']['ask']): DgramPort {
     const socket = bindDatagram(path);
     const onClose = (): void => rmSync(path, { force: true });
     try {

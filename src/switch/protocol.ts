@@ -19,6 +19,12 @@ interface PortSpec {
   readonly vlan: number;
 }
 
+/** Our descriptors of both ends of a datagram pair: the switch's, and the hypervisor's. */
+export interface DatagramEnds {
+  readonly socket: number;
+  readonly otherEnd: number;
+}
+
 /** No argument: `{}`. */
 type Nothing = Readonly<Record<string, never>>;
 
@@ -37,14 +43,14 @@ export interface Commands {
     /** `found`: it was there, with its addresses. */
     answer: { tunFd: number; found: boolean };
   };
-  /**
-   * Opens a datagram port: one end of a new pair, whose other end is the answer, to be inherited by the hypervisor; or,
-   * with `at`, a socket bound to `path` that sends to `peer`.
-   */
-  addDgram: {
-    ask: Omit<PortSpec, 'device'> & { at?: { path: string; peer: string } };
-    answer: { otherEnd?: number };
+  /** Opens a datagram port on one end of a pair; the other end is for the hypervisor to inherit. */
+  addPair: {
+    /** `found`: a pair that is there already, in use by its hypervisor; it is the switch's from then on. */
+    ask: Omit<PortSpec, 'device'> & { found?: DatagramEnds };
+    answer: DatagramEnds;
   };
+  /** Opens a datagram port on a socket of its own, bound to `path`, that sends to `peer`. */
+  addDgram: { ask: Omit<PortSpec, 'device'> & { path: string; peer: string }; answer: undefined };
   /** Opens a device that is already in the switch's namespace. */
   addExternal: { ask: PortSpec; answer: undefined };
   removePort: { ask: { id: PortId }; answer: undefined };

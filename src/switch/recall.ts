@@ -27,6 +27,7 @@ export class Recalled {
   #copied: boolean;
   /** What the hypervisor had read when everything was stopped, as far as that was looked at. */
   #readWhenStopped = 0;
+  #marked = false;
 
   /** Puts `frames` to the head of the port's queue. @param copied the first of them is the hypervisor's */
   constructor(
@@ -44,12 +45,13 @@ export class Recalled {
 
   /** Everything is stopped. The last look counts: a hypervisor reads in place of what it threw away a moment later. */
   whenStopped(): void {
-    if (this.#copied) this.#readWhenStopped = this.#port.readSinceRecall();
+    if (this.#copied && !this.#marked) this.#readWhenStopped = this.#port.readSinceRecall();
   }
 
   /** Everything is stopped, and about to be marked. */
   beforeMark(): void {
     this.whenStopped();
+    this.#marked = true; // from here on guests may run again, one before the other
     if (this.#readWhenStopped > 1) this.#withdraw();
   }
 

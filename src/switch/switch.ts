@@ -372,6 +372,8 @@ export class Switch {
       const sequence = before + i;
       const room = this.#store?.keep(sequence, timeNs, ingress, made.length);
       room?.set(made);
+      this.#keptInHold++;
+      this.#bytesInHold += made.length;
       return { sequence, timeNs, ingress, stored: room ?? made, restored: false };
     });
     if (frames.length === 0) {
@@ -380,7 +382,7 @@ export class Switch {
     }
     egress.flush((...earlier) => this.#keep(from, ...earlier)); // what came before it goes before it
     for (const each of frames) egress.enqueue(each, this.#held);
-    if (this.#held) this.#fullness = Math.max(this.#fullness, egress.fullness);
+    if (this.#held) this.#fullness = Math.max(this.#fullness, egress.fullness, this.#fullnessInAll);
     return frames.length;
   }
 

@@ -186,10 +186,14 @@ class SwitchThread {
       this.#add(port, ask.segment, ask.vlan);
       return { tunFd: port.tunFd };
     },
-    addDgram: (ask) => {
-      const { port, otherEnd } = this.#opener.dgram(ask);
+    addPair: (ask) => {
+      const { port, ends } = this.#opener.pair(ask);
       this.#add(port, ask.segment, ask.vlan);
-      return otherEnd === undefined ? {} : { otherEnd };
+      return ends;
+    },
+    addDgram: (ask) => {
+      this.#add(this.#opener.dgram(ask), ask.segment, ask.vlan);
+      return undefined;
     },
     addDevice: (ask) => {
       const { port, found } = this.#opener.device(ask);

@@ -1,5 +1,5 @@
 /** File descriptors: opening, duplicating, polling, locking. */
-import { constants, readdirSync } from 'node:fs';
+import { constants, readdirSync, readlinkSync } from 'node:fs';
 import { check, EAGAIN, errno, native, nativeAsync, systemError } from './libc.js';
 
 const O_CLOEXEC = 0o2000000;
@@ -49,6 +49,9 @@ export function keepInheritedFds(): void {
 /** A second descriptor of the same open file, close-on-exec. */
 export const duplicateFd = (fd: number): number =>
   check(cFcntl(fd, F_DUPFD_CLOEXEC, 3), 'fcntl', `F_DUPFD ${fd}`);
+
+/** What it was opened on, as /proc shows it: a path, or such as `socket:[4711]`, which no two sockets have. */
+export const descriptorName = (fd: number): string => readlinkSync(`/proc/self/fd/${fd}`);
 
 const pollfd = Buffer.alloc(8);
 

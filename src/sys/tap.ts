@@ -11,6 +11,8 @@ const TUNSETPERSIST = 0x400454cb;
 const TUNSETOFFLOAD = 0x400454d0;
 const TUNGETVNETHDRSZ = 0x800454d7;
 const TUNGETIFF = 0x800454d2;
+const TUNGETSNDBUF = 0x800454d3;
+const INT_MAX = 0x7fffffff;
 const TUNGETDEVNETNS = 0x54e3;
 const IFF_TAP = 0x2;
 const IFF_MULTI_QUEUE = 0x100;
@@ -90,6 +92,13 @@ export function tapFacts(fd: number): TapFacts {
     multiQueue: (flags & IFF_MULTI_QUEUE) !== 0,
     persistent: (flags & IFF_PERSIST) !== 0,
   };
+}
+
+/** Whether the kernel takes only so many bytes of the guest's at a time (TUNSETSNDBUF); QEMU asks for no bound. */
+export function hasFiniteSendBuffer(fd: number): boolean {
+  const bytes = Buffer.alloc(4);
+  check(cIoctlBuffer(fd, TUNGETSNDBUF, bytes), 'TUNGETSNDBUF', `fd ${fd}`);
+  return bytes.readInt32LE(0) !== INT_MAX;
 }
 
 /** The namespace a TAP's netdev is in, by the inode of its file (ioctl_ns(2)). Needs CAP_NET_ADMIN there. */

@@ -111,13 +111,16 @@ export function datagramCost(length: number): number {
   return rounded + 512;
 }
 
-/** What it uses of it in truth, on this kernel: tried between two ends of a pair, both empty. */
-export function costNow(socket: number, otherEnd: number, length: number): number {
-  const bytes = Buffer.alloc(length);
-  check(cSend(socket, bytes, length, MSG_DONTWAIT), 'send', 'on a datagram pair');
-  const cost = unsentBytes(socket);
-  readDatagram(otherEnd, bytes);
-  return cost;
+/** What it uses of it in truth, on this kernel: tried. */
+export function exactDatagramCost(length: number): number {
+  const [socket, otherEnd] = datagramPair();
+  try {
+    check(cSend(socket, Buffer.alloc(length), length, MSG_DONTWAIT), 'send', 'on a datagram pair');
+    return unsentBytes(socket);
+  } finally {
+    closeFd(socket);
+    closeFd(otherEnd);
+  }
 }
 
 /** Reads one datagram into `buffer`: its bytes, at most as many as there is room for; 0 when none waits. */

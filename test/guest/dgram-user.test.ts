@@ -9,6 +9,7 @@ import {
   constants,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -18,6 +19,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { QemuDefinition } from '../../src/definition/definition.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { GuestConsole } from '../../src/demo/guest-console.js';
 import { finishTraffic, trafficRuns } from '../../src/demo/result.js';
@@ -26,7 +28,8 @@ import { flatGuests, guestImage, testNetwork } from '../../src/demo/traffic-netw
 
 const NOBODY = 65534;
 const PATIENCE = { withinMs: 90_000 };
-const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const build = process.env['STILLWIRE_DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
+const program = join(build, 'cli/main.js');
 const NAME = `u${process.pid}`;
 let directory: string;
 let consoles: GuestConsole[];
@@ -69,10 +72,12 @@ beforeAll(async () => {
     transport: 'dgram',
     segments: { lan: {} },
     guests: Object.fromEntries(
-      Object.entries(guests).map(([name, { kernel, initrd, append, console, consoleLog }]) => [
-        name,
-        { kernel, initrd, append, console, consoleLog, nics: [{ segment: 'lan' }] },
-      ]),
+      Object.entries(guests as Record<string, QemuDefinition>).map(
+        ([name, { kernel, initrd, append, console, consoleLog }]) => [
+          name,
+          { kernel, initrd, append, console, consoleLog, nics: [{ segment: 'lan' }] },
+        ],
+      ),
     ),
     ports: { far: { segment: 'lan', kind: 'dgram', path: './far.sock', peer: './nobody-yet.sock' } },
   };
@@ -113,6 +118,19 @@ test.runIf(reachable)('up, checkpoint, kill and restart, down: nothing lost, and
   expect(await stillwire('verify', 'three')).toMatchObject({ proven: true });
   const tally = tallyUp(await finishTraffic(consoles, PATIENCE));
   expect(tally, JSON.stringify(tally)).toSatisfy(isFaultless);
+
+  // Its daemon is killed: the guests hold both ends of their pairs, so another finds them, and what lies in them.
+  const { daemon } = JSON.parse(readFileSync(join(directory, 'stillwire', NAME, 'state.json'), 'utf8')) as {
+    daemon: { pid: number };
+  };
+  process.kill(daemon.pid, 'SIGKILL');
+  const [pinger] = consoles;
+  await pinger!.type('ping -c 5 -W 20 10.1.0.2 >/dev/null; echo ping-$?');
+  await delay(1500);
+  await stillwire('up', 'lab.yaml', '--detach');
+  await pinger!.said('ping-0', PATIENCE);
+  const { ports } = (await stillwire('checkpoint', 'four', '--drain', '1000')) as unknown as Ports;
+  expect(ports.filter(({ proven }) => !proven)).toEqual([]);
   await stillwire('down');
   expect(() => statSync(join(directory, 'far.sock'))).toThrow();
 });

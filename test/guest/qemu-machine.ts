@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import type { Guest } from '../../src/guest/guest.js';
 import { startQemu, type StartQemuOptions } from '../../src/guest/qemu.js';
 import { QmpClient } from '../../src/guest/qmp.js';
-import type { GuestDefinition } from '../../src/definition/definition.js';
+import type { QemuDefinition } from '../../src/definition/definition.js';
 
 export const QEMU = execFileSync('sh', ['-c', 'command -v qemu-system-x86_64']).toString().trim();
 
-export const DEFINITION: GuestDefinition = {
+export const DEFINITION: QemuDefinition = {
   qemu: QEMU,
   accel: 'tcg',
   machine: 'q35',
@@ -28,7 +28,7 @@ const directories = new WeakMap<Guest, string>();
 export async function startMachine(
   name: string,
   directory: string,
-  definition: Partial<GuestDefinition> = {},
+  definition: Partial<QemuDefinition> = {},
   options: Partial<StartQemuOptions> = {},
 ): Promise<Guest> {
   const args = [

@@ -70,11 +70,12 @@ test(
   { timeout: 120_000 },
   async () => {
     const first = await hold();
+    const ended = (): boolean => first.signal.aborted;
     let sent = 0;
-    while (!first.signal.aborted) {
+    while (!ended()) {
       for (const end = sent + 256; sent < end;)
         writeSync(network.tapFd('a/nic0'), Buffer.concat([VNET, frame(sent++)]));
-      while (!first.signal.aborted && (await network.ledger()).held && (await held()) < Math.min(sent, BOUND))
+      while (!ended() && (await network.ledger()).held && (await held()) < Math.min(sent, BOUND))
         await sleep(1);
     }
     expect(first.signal.reason).toMatchObject({ code: 'HOLD_OVERFLOW' });

@@ -17,7 +17,18 @@ import { StillwireError } from '../../src/errors/index.js';
 import type { Guest, GuestIdentity, RunState } from '../../src/guest/index.js';
 import type { Agenda } from './agenda.js';
 import type { Tap } from './tap.js';
-import { asks, echoAnswer, echoHere, encode, isFor, isLast, kindOf, unitsOf, type DataFrame, type Wire } from './wire.js';
+import {
+  asks,
+  echoAnswer,
+  echoHere,
+  encode,
+  isFor,
+  isLast,
+  kindOf,
+  unitsOf,
+  type DataFrame,
+  type Wire,
+} from './wire.js';
 
 export interface Traits {
   /** Milliseconds the guest needs for a frame. */

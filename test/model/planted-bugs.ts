@@ -30,7 +30,7 @@ const SWEEP = `    const swept = await timed('sweep', () => sweep(channel, epoch
 `;
 const MARK = `    const marked = await timed('mark', () => channel.mark(epoch));
 `;
-const RECALL = `    await timed('recall', () =>
+const RECALL = `    recalled = await timed('recall', () =>
       settleUnready(
         channel,
         epoch,
@@ -162,7 +162,7 @@ ${RELEASE}    await resumed;
       {
         file: SEQUENCE,
         find: "  if (policy.unready === 'keep') {\n",
-        put: "  if (policy.unready === 'keep') {\n    return;\n",
+        put: "  if (policy.unready === 'keep') {\n    return true;\n",
       },
     ],
     choice: keeping,
@@ -173,12 +173,6 @@ ${RELEASE}    await resumed;
     patches: [{ file: SEQUENCE, find: RECALL + STOP, put: STOP + RECALL }],
     choice: keeping,
     harm: /lost|order/,
-  },
-  {
-    name: 'recall takes every guest for one that is stopped',
-    patches: [{ file: SEQUENCE, find: 'stops: stops(port)', put: 'stops: true' }],
-    choice: keeping,
-    harm: /doubled/,
   },
   {
     name: 'a failure resumes nobody',
@@ -228,7 +222,7 @@ ${RESUME.replace(RESUMING, '')}`,
   {
     name: 'a second checkpoint may begin during the first',
     patches: [{ file: 'checkpoint/live-network.ts', find: '    this.#busy = true;\n', put: '' }],
-    choice: { ...calm, happenings: ['overlap'] },
+    choice: { ...calm, happenings: ['overlap'], phases: ['save', 'resume'] },
     harm: /./,
   },
   {
@@ -260,5 +254,95 @@ ${RESUME.replace(RESUMING, '')}`,
     patches: [{ file: SWITCH, find: 'nonces: this.#nonces,', put: 'nonces: [],' }],
     choice: { ...calm, kinds: ['kill', 'inPlace'] },
     harm: /forwarded a sentinel/,
+  },
+  {
+    name: 'a recall forgets what the hypervisor had taken',
+    patches: [
+      {
+        file: SWITCH,
+        find: 'const copied = taken !== undefined && isFrame(taken);',
+        put: 'const copied = false;',
+      },
+      {
+        file: SWITCH,
+        find: '[...(copied ? [taken] : []), ...ring.filter(isFrame)]',
+        put: 'ring.filter(isFrame)',
+      },
+    ],
+    choice: keeping,
+    harm: /lost/,
+  },
+  {
+    name: 'what was taken back goes behind what came since',
+    patches: [
+      {
+        file: 'switch/queue.ts',
+        find: '[...frames, ...this.frames()]',
+        put: '[...this.frames(), ...frames]',
+      },
+    ],
+    choice: keeping,
+    harm: /order|doubled/,
+  },
+  {
+    name: 'what the hypervisor of a paused guest kept is delivered once more',
+    patches: [
+      {
+        file: 'switch/recall.ts',
+        find: '    if (!this.#stops || isWithGuest) this.#withdraw();\n',
+        put: '',
+      },
+    ],
+    choice: keeping,
+    harm: /doubled/,
+  },
+  {
+    name: 'a sweep does not look at what was taken back',
+    patches: [
+      {
+        file: SWITCH,
+        find: '    for (const recalled of this.#recalled.values()) recalled.whenStopped();\n',
+        put: '',
+      },
+    ],
+    choice: { ...keeping, readMs: [1.5], slots: [2, 1] },
+    harm: /doubled/,
+  },
+  {
+    name: 'a failure after a recall resumes without looking',
+    patches: [
+      {
+        file: SEQUENCE,
+        find: '  if (recalled && stopped !== undefined) await channel.sweep(epoch).catch(() => undefined);\n',
+        put: '',
+      },
+    ],
+    choice: { ...keeping, happenings: ['abort', 'death'], phases: ['recall', 'stop'] },
+    harm: /doubled/,
+  },
+  {
+    name: 'an answer to the cookie of another hold counts',
+    patches: [
+      {
+        file: 'switch/cookies.ts',
+        find: 'question !== undefined && addressee === port && question.nonce === nonce',
+        put: 'question !== undefined && addressee === port',
+      },
+    ],
+    choice: { ...calm, methods: ['cookie'] },
+    harm: /lost/,
+  },
+  {
+    name: 'what was seen at the mark is looked at again when guests may run',
+    patches: [{ file: 'switch/recall.ts', find: 'this.#copied && !this.#marked', put: 'this.#copied' }],
+    choice: {
+      ...keeping,
+      methods: ['count'],
+      kinds: ['background'],
+      readMs: [0.3, 1.5],
+      happenings: ['saveFails'],
+      phases: ['hold', 'save'],
+    },
+    harm: /lost/,
   },
 ];

@@ -88,6 +88,7 @@ export interface Choice {
   readonly phases?: readonly Phase[];
   readonly starvedMs?: readonly number[];
   readonly readMs?: readonly number[];
+  readonly slots?: readonly number[];
   readonly room?: readonly number[];
 }
 
@@ -97,7 +98,7 @@ const seldom = (n: number): fc.Arbitrary<boolean> => fc.nat(n - 1).map((i) => i 
 const guestPlan = (choice: Choice): fc.Arbitrary<GuestPlan> =>
   fc.record({
     readMs: fc.constantFrom(...(choice.readMs ?? [0.01, 0.05, 0.3, 1.5])),
-    slots: fc.constantFrom(64, 8, 2, 1),
+    slots: fc.constantFrom(...(choice.slots ?? [64, 8, 2, 1])),
     bridges: seldom(4),
     answers: seldom(8).map((no) => !no),
     known: seldom(6).map((no) => !no),

@@ -90,7 +90,11 @@ export function segmentsOf(wire: Wire): Wire[] {
 /** What an echo agent sends: by itself, and as an answer to a request for it (docs/echo-agent.md). */
 export const echoHere = (from: number): Wire => ({
   vnet: plain,
-  bytes: encodeEcho({ operation: ECHO_HERE, nonce: new Uint8Array(NONCE_BYTES), port: 0 }, macOf(from), EVERYBODY),
+  bytes: encodeEcho(
+    { operation: ECHO_HERE, nonce: new Uint8Array(NONCE_BYTES), port: 0 },
+    macOf(from),
+    EVERYBODY,
+  ),
 });
 
 export function echoAnswer({ bytes }: Wire, from: number): Wire {

@@ -19,7 +19,7 @@ describe('a wrong command line ends with exit code 2 and an empty stdout', () =>
     { args: ['status', '--jsn'], says: 'Did you mean --json?' },
     { args: ['status', 'lab'], says: 'too many arguments' },
     { args: ['show'], says: "missing required argument 'checkpoint'" },
-    { args: ['checkpoint', '--method', 'magic'], says: 'Allowed choices are count, quiet' },
+    { args: ['checkpoint', '--method', 'magic'], says: 'Allowed choices are auto, count, cookie, quiet' },
     { args: ['status', '--timeout', '5'], says: 'a number and a unit' },
     { args: ['checkpoint', '--drain', '0'], says: 'from 1 ms to 7 days' },
     { args: ['hold', '--lease', 'soon', '--', 'true'], says: 'a number and a unit' },

@@ -1,11 +1,12 @@
 /** Bounds of the daemon against its callers, and of what it writes. */
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { appendFile, mkdir, open, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { boundFile } from '../../src/daemon/log-bounds.js';
 import { open as openRequest } from '../../src/daemon/request.js';
 import { ApiServer } from '../../src/daemon/server.js';
@@ -66,7 +67,7 @@ describe('the socket', () => {
       // Nothing changes its mode after it was made: it was never open to others.
       const other = await ApiServer.listen(fake.control(), path);
       expect(statSync(path).mode & 0o777).toBe(0o660);
-      expect(process.umask()).toBe(0);
+      expect(process.umask(0)).toBe(0);
       await other.close();
     } finally {
       process.umask(before);
@@ -104,6 +105,28 @@ describe('a caller', () => {
       if (again === 'no error') return;
     }
     throw new Error('a stream that was closed still counts');
+  });
+
+  it('finds no place beside 64 that say nothing, and finds it again when one goes', async () => {
+    const idle = await Promise.all(
+      Array.from({ length: 64 }, async () => {
+        const client = connect(socket);
+        client.on('error', () => undefined);
+        await once(client, 'connect');
+        return client;
+      }),
+    );
+    await call('GET', '/healthz').then(
+      () => expect.unreachable(),
+      () => undefined,
+    );
+    for (const client of idle) client.destroy();
+    await vi.waitUntil(async () => (await codeOf(call('GET', '/healthz'))) === 'no error');
+  });
+
+  it('cannot hold a network for more than an hour without renewing', async () => {
+    expect(await codeOf(call('POST', '/v1/holds', { leaseMs: 3_600_001 }))).toBe('USAGE');
+    expect(await codeOf(call('POST', '/v1/holds', { leaseMs: 3_600_000 }))).toBe('no error');
   });
 
   it('writes one mark at a time', async () => {

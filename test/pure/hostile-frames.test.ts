@@ -1,10 +1,13 @@
 /** What fuzzing the switch found: frames and headers that a guest, or whoever made up an image, must not hurt us with. */
 import { expect, test } from 'vitest';
 import { MAX_FRAME_BYTES, type InflightFrame } from '../../src/frame/types.js';
-import { HOLD_QUEUE_FRAMES } from '../../src/switch/egress.js';
+import { FrameMemory } from '../../src/port/batch.js';
+import { counterMemory, counterRow, readLedger } from '../../src/switch/counters.js';
+import { Egress, HOLD_QUEUE_FRAMES } from '../../src/switch/egress.js';
 import { STATIONS_PER_PORT } from '../../src/switch/mac-table.js';
 import { HOLD_FRAMES_IN_ALL } from '../../src/switch/switch.js';
 import { Bench } from './bench.js';
+import { FakePort } from './fake-port.js';
 import { frame, station } from './frames.js';
 
 const PORTS = [{ id: 'a' }, { id: 'b' }, { id: 'five', vlan: 5 }];
@@ -52,6 +55,19 @@ test(
     bench.balances();
   },
 );
+
+test('a queue that is being delivered takes four times what ends a hold, and then drops and counts', () => {
+  const memory = new FrameMemory();
+  const row = counterRow(counterMemory(), 0);
+  const egress = new Egress(new FakePort('a', memory), 0, row, memory);
+  const one = { sequence: 1, timeNs: 0n, ingress: 'b', stored: Buffer.alloc(70), restored: false };
+  egress.enqueue(one, true);
+  egress.beginRelease(0);
+  for (let n = 0; n < 5 * HOLD_QUEUE_FRAMES; n++) egress.enqueue(one, false);
+  const { switched, held, dropped } = readLedger('a', row).egress;
+  expect(held).toBe(4 * HOLD_QUEUE_FRAMES);
+  expect(dropped.queueFull).toBe(switched - held);
+});
 
 test('a guest that invents stations costs nobody else his', () => {
   const bench = new Bench([{ id: 'a' }, { id: 'b' }, { id: 'c' }]);

@@ -1,5 +1,5 @@
 /** Images and directories that somebody else has, or had, his hands on. */
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import {
   chmod,
@@ -16,6 +16,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { secureRunDirectory } from '../../src/daemon/run-directory.js';
 import {
@@ -40,13 +41,15 @@ const codeOf = (what: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => (error as { code?: string }).code,
   );
 
+const run = promisify(execFile);
+
 /** A way to put something else in a file's place. */
 const SWAPS: Record<string, (path: string, outside: string) => Promise<unknown> | undefined> = {
   'a link outside': (path, outside) => symlink(outside, path),
   'a link to a device': (path) => symlink('/dev/zero', path),
-  'a FIFO': async (path) => execFileSync('mkfifo', [path]),
+  'a FIFO': (path) => run('mkfifo', [path]),
   'a directory': (path) => mkdir(path),
-  'a device': async (path) => execFileSync('mknod', [path, 'c', '1', '5']),
+  'a device': (path) => run('mknod', [path, 'c', '1', '5']),
 };
 
 describe('nothing outside an image is read, and nothing hangs', () => {

@@ -59,7 +59,7 @@ test(
 test(
   'unready guests whose frames are kept: slow, paused and deaf ones, and some that wake up in the middle of it',
   async () => {
-    const happenings = ['saveFails', 'driver', 'overlap'] as const;
+    const happenings = ['death', 'stopUnheard', 'saveFails', 'driver', 'abort', 'overlap'] as const;
     const { images, proven } = await findsNothing(code, { unready: ['keep'], happenings }, 150);
     expect(images).toBeGreaterThan(proven); // what was taken back is never called proven
   },
@@ -67,7 +67,7 @@ test(
 );
 
 test(
-  'unready guests that stay so, and everything going wrong',
+  'unready guests that are not just slow, and everything going wrong',
   async () => {
     const happenings = [
       'death',
@@ -79,8 +79,18 @@ test(
       'abort',
       'overlap',
     ] as const;
-    const { images } = await findsNothing(code, { unready: ['keep'], readMs: [0.01, 0.05], happenings }, 150);
+    const choice = { unready: ['keep'], readMs: [0.01, 0.05], starvedMs: [0.2], happenings } as const;
+    const { images } = await findsNothing(code, choice, 150);
     expect(images).toBeGreaterThan(50);
+  },
+  PATIENCE,
+);
+
+test(
+  'hypervisors that get no processor for longer than the drain waits',
+  async () => {
+    const choice = { unready: ['keep'], starvedMs: [20, 120], happenings: [] } as const;
+    await findsNothing(code, choice, 60);
   },
   PATIENCE,
 );

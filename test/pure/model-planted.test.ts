@@ -1,6 +1,5 @@
 /** One step of the real code dropped or moved, the judge unchanged: each must be found. */
 import { expect, test } from 'vitest';
-import { loadCode } from '../model/code.js';
 import { plant } from '../model/plant.js';
 import { PLANTED } from '../model/planted-bugs.js';
 import { findsSomething, PATIENCE } from '../model/search.js';

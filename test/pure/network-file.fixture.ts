@@ -1,5 +1,6 @@
 /** What the suites of the network file share. */
 import { StillwireError } from '../../src/errors/index.js';
+import { isAdopted, type NetworkDefinition, type QemuDefinition } from '../../src/definition/index.js';
 import { parseNetworkFile } from '../../src/definition/file.js';
 import type { Fault, NetworkFile, Surroundings } from '../../src/definition/file.js';
 
@@ -15,6 +16,16 @@ export const environment: Surroundings = {
 
 export const parse = (text: string, path = '/lab/lab.yaml'): NetworkFile =>
   parseNetworkFile(text, path, { environment });
+
+/** The guests of a network without adopted ones. */
+export function machinesOf({ guests }: NetworkDefinition): Record<string, QemuDefinition> {
+  return Object.fromEntries(
+    Object.entries(guests).map(([name, guest]) => {
+      if (isAdopted(guest)) throw new Error(`${name} is adopted`);
+      return [name, guest];
+    }),
+  );
+}
 
 /** The error a text ends with; anything but FILE_INVALID is passed on. */
 export function failure(text: string, path?: string): StillwireError {

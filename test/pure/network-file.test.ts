@@ -10,7 +10,7 @@ import {
 } from '../../src/definition/index.js';
 import type { Surroundings } from '../../src/definition/file.js';
 import { deriveMacs } from '../../src/definition/macs.js';
-import { FULL, LAN, parse } from './network-file.fixture.js';
+import { FULL, LAN, machinesOf, parse } from './network-file.fixture.js';
 
 describe('a good file', () => {
   test('is resolved: defaults, paths, units, spelling', () => {
@@ -113,7 +113,7 @@ describe('a good file', () => {
   test('may use aliases, and names that objects have of their own', () => {
     const text =
       'segments: {lan: {}}\nguests:\n  constructor: &g\n    nics: [{segment: lan}]\n  toString: *g\n  7: *g\n';
-    const { guests } = parse(text).definition;
+    const guests = machinesOf(parse(text).definition);
     expect(Object.keys(guests).sort()).toEqual(['7', 'constructor', 'toString']);
     expect(new Set(Object.values(guests).map((guest) => guest.nics[0]?.mac)).size).toBe(3);
   });
@@ -122,7 +122,7 @@ describe('a good file', () => {
     const text = `segments: {lan: {}}
 defaults: { args: [-no-reboot], nics: [{ segment: lan }] }
 guests: { a: { args: [] }, b: { nics: } }`;
-    const { a, b } = parse(text).definition.guests;
+    const { a, b } = machinesOf(parse(text).definition);
     expect([a?.args, a?.nics.length, b?.args, b?.nics.length]).toEqual([[], 1, ['-no-reboot'], 0]);
   });
 
@@ -133,7 +133,7 @@ guests: { a: { args: [] }, b: { nics: } }`;
     ['512MiB', 512],
   ])('memory %s is %i MiB', (written, mib) => {
     const text = `segments: {lan: {}}\nguests: {a: {memory: ${written}}}`;
-    expect(parse(text).definition.guests['a']?.memory).toBe(mib);
+    expect(machinesOf(parse(text).definition)['a']?.memory).toBe(mib);
   });
 
   test.each([
@@ -159,13 +159,14 @@ ports:
 `;
 
   test('one word for all NICs, one for a NIC; a TAP is what goes without saying', () => {
-    const { guests, ports } = parse(FILE).definition;
-    expect(guests['a']?.nics.map(({ transport }) => transport)).toEqual(['dgram', undefined]);
+    const { definition } = parse(FILE);
+    const { ports } = definition;
+    expect(machinesOf(definition)['a']?.nics.map(({ transport }) => transport)).toEqual(['dgram', undefined]);
     expect(ports['p']).toEqual({
       ...{ kind: 'dgram', segment: 'lan', path: '/lab/p.sock', peer: '/run/q.sock', mtu: 1500, vlan: 3 },
     });
     const lines = describeDefinition(parse(FILE)).split('\n');
-    expect(lines.find((line) => line.startsWith('    a/nic0'))).toMatch(/ virtio-net-pci  dgram$/);
+    expect(lines.find((line) => line.startsWith('    a/nic0'))).toMatch(/ virtio-net-pci {2}dgram$/);
     expect(lines.at(-1)).toBe('  p  dgram on lan  socket /lab/p.sock to /run/q.sock  mtu 1500  vlan 3');
   });
 
@@ -177,9 +178,53 @@ ports:
   });
 });
 
+describe('an adopted guest', () => {
+  const adopted = (keys: string): string => `${LAN}guests: {db: {${keys}}}`;
+
+  test('is a QMP socket and TAPs that are there, and nothing of a machine', () => {
+    const text = adopted(
+      'adopt: {qmp: db.sock, restart: [bin/qemu, -x]}, nics: [{segment: lan, device: tap7, vlan: 3}]',
+    );
+    expect(parse(text).definition.guests).toStrictEqual({
+      db: {
+        adopt: { qmp: '/lab/db.sock', restart: ['/lab/bin/qemu', '-x'] },
+        nics: [{ name: 'nic0', segment: 'lan', device: 'tap7', mtu: 1500, vlan: 3 }],
+      },
+    });
+  });
+
+  test.each([
+    ['adopt: {qmp: q}, memory: 128', /unknown key "memory"/],
+    ['adopt: {}', /missing key "qmp"/],
+    ['adopt: {qmp: q, restart: []}', /restart/],
+    ['adopt: {qmp: q, restart: [nosuch]}', /restart: no program nosuch/],
+    ['adopt: {qmp: q}, nics: [{segment: lan}]', /missing key "device"/],
+    ['adopt: {qmp: q}, nics: [{segment: lan, device: t, model: e1000}]', /unknown key "model"/],
+    [
+      'adopt: {qmp: q}, nics: [{segment: lan, device: t}, {segment: lan, device: t}]',
+      /device "t" is that of/,
+    ],
+    [`adopt: {qmp: ${'x'.repeat(120)}}`, /at most 107 bytes/],
+  ])('%s is refused', (keys, fault) => {
+    expect(() => parse(adopted(keys))).toThrow(fault);
+  });
+
+  test('takes no defaults', () => {
+    const text = `${LAN}defaults: {kernel: ./vmlinuz}\nguests: {db: {adopt: {qmp: q}}}`;
+    expect(parse(text).definition.guests['db']).toStrictEqual({ adopt: { qmp: '/lab/q' }, nics: [] });
+  });
+
+  test('is described', () => {
+    const text = adopted('adopt: {qmp: db.sock}, nics: [{segment: lan, device: tap7}]');
+    expect(describeDefinition(parse(text))).toMatch(
+      /QMP \/lab\/db.sock\n +restart +not possible[^]*device tap7/,
+    );
+  });
+});
+
 describe('derived MACs', () => {
   const macs = (text: string): unknown[] =>
-    Object.values(parse(text).definition.guests).flatMap((guest) => guest.nics.map((nic) => nic.mac));
+    Object.values(machinesOf(parse(text).definition)).flatMap((guest) => guest.nics.map((nic) => nic.mac));
 
   test('are those of network and port, wherever they stand in the file', () => {
     const one =
@@ -237,7 +282,7 @@ describe('the file itself', () => {
   test('is read, and looked up on this machine', async () => {
     await write('vmlinuz', 'x');
     const path = await write('lab.yaml', `${LAN}guests: {a: {qemu: sh, kernel: vmlinuz}}\n`);
-    const { guests } = (await readNetworkFile(path)).definition;
+    const guests = machinesOf((await readNetworkFile(path)).definition);
     expect(guests['a']?.qemu).toMatch(/^\/.*\/sh$/);
     expect(guests['a']?.kernel).toBe(join(dir, 'vmlinuz'));
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { StillwireError } from '../../src/errors/index.js';
 import { MAX_NICS, qemuArguments, type QemuFacts } from '../../src/guest/qemu-arguments.js';
-import type { GuestDefinition, NicDefinition } from '../../src/definition/definition.js';
+import type { QemuDefinition, NicDefinition } from '../../src/definition/definition.js';
 
 const NIC: NicDefinition = {
   name: 'eth0',
@@ -10,7 +10,7 @@ const NIC: NicDefinition = {
   mtu: 1500,
   model: 'virtio-net-pci',
 };
-const GUEST: GuestDefinition = {
+const GUEST: QemuDefinition = {
   qemu: '/usr/bin/qemu-system-x86_64',
   accel: 'tcg',
   machine: 'q35',
@@ -21,7 +21,7 @@ const GUEST: GuestDefinition = {
 };
 const FACTS: QemuFacts = { name: 'anna', qmpSocket: '/run/a.qmp', tapFds: [], incoming: false };
 
-const build = (guest: Partial<GuestDefinition> = {}, facts: Partial<QemuFacts> = {}): string[] =>
+const build = (guest: Partial<QemuDefinition> = {}, facts: Partial<QemuFacts> = {}): string[] =>
   qemuArguments({ ...GUEST, ...guest }, { ...FACTS, ...facts });
 
 /** Values of an option, in order. */
@@ -93,8 +93,7 @@ test('commas in names and paths are doubled', () => {
 });
 
 describe('console', () => {
-  const backend = (guest: Partial<GuestDefinition>): string | undefined =>
-    values(build(guest), '-chardev')[1];
+  const backend = (guest: Partial<QemuDefinition>): string | undefined => values(build(guest), '-chardev')[1];
 
   test('socket', () => {
     expect(backend({ console: '/c' })).toBe('socket,id=stillwire-console,path=/c,server=on,wait=off');

@@ -29,7 +29,7 @@ const EVIL = [
   `guests: {a: {nics: [${repeated('{segment: lan},', 3000)}]}}`,
   `k: "${repeated('\\U0010FFFF', 2000)}"`,
   `k: |\n${repeated('  x\n', 20_000)}`,
-  `${repeated('a: 1\n', 5000)}`,
+  repeated('a: 1\n', 5000),
   `# ${repeated('x', 100_000)}`,
   '%YAML 9.9\n---\n...\n---\n',
   '\uFEFF\uFEFFsegments: {lan: {}}',
