@@ -200,6 +200,7 @@ export class DgramPort implements Port {
   }
 
   downEvidence(): DownEvidence {
+    this.#allRead(); // the window's own look: a drained port has a whole one again
     return {
       sentinelSent: this.#sentinelSent || this.#nobodyThere, // there is no one who could leave anything unread
       ringEmpty: this.#kernel.unsentBytes(this.receiveFd) === 0,

@@ -23,7 +23,7 @@ import type { QemuDefinition } from '../../src/definition/definition.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { GuestConsole } from '../../src/demo/guest-console.js';
 import { finishTraffic, trafficRuns } from '../../src/demo/result.js';
-import { isFaultless, tallyUp } from '../../src/demo/tally.js';
+import { tallyUp } from '../../src/demo/tally.js';
 import { flatGuests, guestImage, testNetwork } from '../../src/demo/traffic-network.js';
 
 const NOBODY = 65534;
@@ -102,36 +102,49 @@ interface Ports {
   }[];
 }
 
-test.runIf(reachable)('up, checkpoint, kill and restart, down: nothing lost, and proven', async () => {
-  expect(await stillwire('status')).not.toHaveProperty('namespace');
-  for (const [name, ...more] of [['one'], ['two'], ['three', '--kill']]) {
+test.runIf(reachable)(
+  'up, checkpoint, kill and restart, a killed daemon, down: proven, and nothing lost that was held',
+  async () => {
+    expect(await stillwire('status')).not.toHaveProperty('namespace');
+    for (const [name, ...more] of [['one'], ['two'], ['three', '--kill']]) {
+      await delay(400);
+      const { ports } = (await stillwire(
+        'checkpoint',
+        name!,
+        '--drain',
+        '1000',
+        ...more,
+      )) as unknown as Ports;
+      expect(ports.map(({ port, proven, evidence }) => [port, evidence.kind, proven])).toEqual([
+        ['g1/nic0', 'dgram', true],
+        ['g2/nic0', 'dgram', true],
+        ['far', 'dgram', true],
+      ]);
+    }
+    await stillwire('restart', 'three');
     await delay(400);
-    const { ports } = (await stillwire('checkpoint', name!, '--drain', '1000', ...more)) as unknown as Ports;
-    expect(ports.map(({ port, proven, evidence }) => [port, evidence.kind, proven])).toEqual([
-      ['g1/nic0', 'dgram', true],
-      ['g2/nic0', 'dgram', true],
-      ['far', 'dgram', true],
-    ]);
-  }
-  await stillwire('restart', 'three');
-  await delay(400);
-  expect(await stillwire('verify', 'three')).toMatchObject({ proven: true });
-  const tally = tallyUp(await finishTraffic(consoles, PATIENCE));
-  expect(tally, JSON.stringify(tally)).toSatisfy(isFaultless);
+    expect(await stillwire('verify', 'three')).toMatchObject({ proven: true });
 
-  // Its daemon is killed: the guests hold both ends of their pairs, so another finds them, and what lies in them.
-  const { daemon } = JSON.parse(readFileSync(join(directory, 'stillwire', NAME, 'state.json'), 'utf8')) as {
-    daemon: { pid: number };
-  };
-  process.kill(daemon.pid, 'SIGKILL');
-  await delay(500);
-  await stillwire('up', 'lab.yaml', '--detach');
-  // Proven: the guests have read the sentinels that came through the pairs found again.
-  const { ports } = (await stillwire('checkpoint', 'four', '--drain', '1000')) as unknown as Ports;
-  expect(ports.filter(({ proven }) => !proven)).toEqual([]);
-  await stillwire('down');
-  expect(() => statSync(join(directory, 'far.sock'))).toThrow();
-});
+    // Its daemon is killed: the guests hold both ends of their pairs, so another finds them, and what lies in them.
+    const { daemon } = JSON.parse(readFileSync(join(directory, 'stillwire', NAME, 'state.json'), 'utf8')) as {
+      daemon: { pid: number };
+    };
+    process.kill(daemon.pid, 'SIGKILL');
+    await delay(1000);
+    await stillwire('up', 'lab.yaml', '--detach');
+    await delay(1000);
+    const { ports } = (await stillwire('checkpoint', 'four', '--drain', '1000')) as unknown as Ports;
+    expect(ports.filter(({ proven }) => !proven)).toEqual([]);
+
+    const tally = tallyUp(await finishTraffic(consoles, PATIENCE));
+    // What a switch has in its hands when it is killed outside of a hold, at most two bursts, is nobody's.
+    expect(tally.udp.lost).toBeLessThanOrEqual(128);
+    expect({ ...tally.udp, lost: 0 }).toMatchObject({ duplicated: 0, reordered: 0 });
+    expect(tally.tcp.intact).toBe(true);
+    await stillwire('down');
+    expect(() => statSync(join(directory, 'far.sock'))).toThrow();
+  },
+);
 
 test.runIf(reachable)('a network with a TAP is refused by the name of the port', async () => {
   const inner = join(directory, 'tap');
