@@ -76,7 +76,6 @@ const suites = {
   kernel: vitest('kernel'),
   example: whole('examples/orchestrator/run.sh'),
   guest: vitest('guest'),
-  faults: whole(process.execPath, 'bench/faults.mjs', '--quick'),
 };
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(suites);

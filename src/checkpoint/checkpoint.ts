@@ -162,11 +162,12 @@ class Taking {
     this.#undo.push(() => leased.forget());
     leased.signal.addEventListener('abort', () => this.#abort.abort(leased.signal.reason));
     const files = new Map(crew.present.map((guest) => [guest, draft.path(stateFile(guest.name))]));
+    const checkpoint = { name: draft.name, draft: draft.directory, path: draft.target };
+    this.#journal.record({ phase: 'writing', checkpoint }); // a draft is there, and nobody is stopped
     await this.#step('prepare');
     await this.#watch.timed('prepare', () =>
       everyone(crew.present, (guest) => this.#prepare(guest, files.get(guest)!)),
     );
-    const checkpoint = { name: draft.name, draft: draft.directory, path: draft.target };
     const resume = crew.present.filter((guest) => crew.stateOf(guest) === 'running').map(({ name }) => name);
     this.#journal.record({ phase: 'cutting', checkpoint, resume });
     let release: Promise<Release | undefined> = Promise.resolve(undefined);

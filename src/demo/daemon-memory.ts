@@ -2,11 +2,11 @@
  * What a daemon occupies over its life, sampled after each cycle of the soak, and whether it grows.
  *
  * A fresh daemon grows for a while whatever it does: code is compiled, operations are remembered up to a number. So the
- * first WARM_UP samples are left out, and a life too short after them is reported, not judged. The resident set as a
- * whole says little: between two full collections garbage lies about, and the heap takes and returns tens of MiB for it.
- * What is judged is the heap as used, through the least of each BLOCK samples, for that is nearest to what is alive; and
- * the rest of the resident set without the heap's own pages: buffers, the switch thread, the C library's allocations.
- * Descriptors and threads do not warm up for longer than one checkpoint and may not grow at all.
+ * first WARM_UP samples are left out, and a life too short after them is reported, not judged. Garbage is collected
+ * before each sample (collect.ts), so the heap as used is what is alive. The resident set as a whole says less, for the
+ * heap takes and returns pages as it likes; without them it is buffers, the switch thread, the C library's allocations.
+ * Both are fitted through the least of each BLOCK samples. Descriptors and threads do not warm up for longer than one
+ * checkpoint and may not grow at all.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Health } from '../daemon/index.js';

@@ -34,6 +34,8 @@ export interface MixedTally {
   readonly lanes: Readonly<Record<string, LaneTally>>;
   readonly short: ShortTally;
   readonly churn: { readonly flushes: number; readonly forgotten: number };
+  /** The longest a sender stood still by its own clock: a starved machine's mark. */
+  readonly largestGapMs: number;
   /** The guests' own counters since their traffic ran, added up: what they, not the network, did to frames. */
   readonly guestCounters: Readonly<Record<string, number>>;
   /** Everything that keeps this from being all zeros, in words. */
@@ -130,5 +132,6 @@ export function tallyMixed(results: readonly GuestResult[], parts: readonly Part
   if (parts.includes('fragments') && !((guestCounters['ReasmOKs'] ?? 0) > 0)) {
     faults.push('nothing was ever put together from fragments');
   }
-  return { lanes, short, churn, guestCounters, faults: [...new Set(faults)] };
+  const largestGapMs = Math.max(0, ...results.map((each) => each.largestGapMs));
+  return { lanes, short, churn, largestGapMs, guestCounters, faults: [...new Set(faults)] };
 }

@@ -126,6 +126,7 @@ export function soakReport(
       lanes: tally.lanes,
       short: tally.short,
       churn: tally.churn,
+      largestGapMs: tally.largestGapMs,
       guestCounters: tally.guestCounters,
     },
     tapDrops: account.tapDrops,

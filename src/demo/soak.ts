@@ -94,6 +94,9 @@ export interface SoakAccount {
  */
 export async function runSoak(options: SoakOptions): Promise<SoakAccount> {
   await refuseRunning(SOAK_NETWORK);
+  // Inherited by the daemons.
+  const collect = `--import=${new URL('./collect.js', import.meta.url).href}`;
+  process.env['NODE_OPTIONS'] = `${process.env['NODE_OPTIONS'] ?? ''} ${collect}`.trim();
   try {
     return await new Soak(options).run();
   } finally {
@@ -233,6 +236,8 @@ class Soak {
 
   async #sample(): Promise<void> {
     const client = await DaemonClient.connect({ network: SOAK_NETWORK });
+    process.kill((await client.health()).pid, 'SIGUSR2');
+    await client.health(); // the signal may be heard behind the first request after it
     const { pid, memory } = await client.health();
     if (memory !== undefined) this.#lives.at(-1)!.push(sampleDaemon(pid, memory));
   }

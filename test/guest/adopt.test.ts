@@ -3,7 +3,7 @@
  * far as Stillwire can tell.
  */
 import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +36,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await stillwire('down', '-n', NETWORK).catch(() => undefined);
+  for (const pid of restarted()) process.kill(pid, 'SIGKILL');
   for (const child of children) {
     child.kill('SIGKILL');
     if (child.exitCode === null && child.signalCode === null)
@@ -54,6 +55,23 @@ async function stillwire(...args: string[]): Promise<string> {
   };
   const [program, ...rest] = [...nsenter, process.execPath, CLI, ...args] as [string, ...string[]];
   return (await promisify(execFile)(program, rest, { env })).stdout;
+}
+
+/** QEMUs of this directory that are no children of ours: what a restart started. */
+const restarted = (): number[] =>
+  readdirSync('/proc')
+    .filter(
+      (pid) => /^\d+$/.test(pid) && commandLine(pid).startsWith(QEMU) && commandLine(pid).includes(directory),
+    )
+    .map(Number)
+    .filter((pid) => ![...children].some((child) => child.pid === pid));
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return ''; // it has ended
+  }
 }
 
 /** The exit code and stderr of a command that fails. */
@@ -80,8 +98,10 @@ function startQemu(args: readonly string[]): ChildProcess {
   return child;
 }
 
-async function untilListening(guest: string): Promise<void> {
-  for (let i = 0; i < 500 && !existsSync(socket(guest)); i++) await delay(20);
+/** QEMU makes its monitor before its TAP. */
+async function untilThere(guest: string, device: string): Promise<void> {
+  const isThere = (): boolean => ip('-n', namespace, '-br', 'link').includes(`${device} `);
+  for (let i = 0; i < 500 && !(existsSync(socket(guest)) && isThere()); i++) await delay(20);
 }
 
 const link = (device: string): string => ip('-n', namespace, '-br', 'link', 'show', 'dev', device);
@@ -94,7 +114,7 @@ test('two guests: cut in place, killed and restarted by their owner, given back'
     const definition = lab.guests[name] as QemuDefinition;
     const device = `tap-${name}`;
     startQemu(byName(name, definition, `ifname=${device},script=no,downscript=no,vhost=off`));
-    await untilListening(name);
+    await untilThere(name, device);
     ip('-n', namespace, 'link', 'set', device, 'mtu', '1400', 'up');
     const script = join(directory, `${name}.sh`);
     const words = byName(name, definition, 'fd=$STILLWIRE_TAP_FDS,vhost=off', true);
@@ -111,7 +131,7 @@ test('two guests: cut in place, killed and restarted by their owner, given back'
   }
   const file = join(directory, 'net.yaml');
   await writeFile(file, JSON.stringify({ network: NETWORK, segments: { lan: {} }, guests }));
-  await stillwire('up', file);
+  await stillwire('up', file, '--detach');
   const consoles = names.map((name) => new GuestConsole(name, directory));
   await trafficRuns(consoles, PATIENCE);
 
@@ -128,17 +148,14 @@ test('two guests: cut in place, killed and restarted by their owner, given back'
   const tally = tallyUp(await finishTraffic(consoles, PATIENCE));
   expect(tally, JSON.stringify(tally)).toSatisfy(isFaultless);
 
-  const { guests: running } = JSON.parse(await stillwire('status', '--json')) as {
-    guests: { pid: number }[];
+  const { networks } = JSON.parse(await stillwire('status', '--json')) as {
+    networks: { guests: { pid: number }[] }[];
   };
+  const running = networks.flatMap(({ guests: each }) => each);
   await stillwire('down');
-  try {
-    for (const { pid } of running) expect(existsSync(`/proc/${pid}/exe`)).toBe(true);
-    for (const name of names) expect(link(`tap-${name}`)).toMatch(/UP/);
-    expect(ip('netns', 'list')).not.toContain(`stillwire-${NETWORK}`);
-  } finally {
-    for (const { pid } of running) process.kill(pid, 'SIGKILL');
-  }
+  expect(running.filter(({ pid }) => existsSync(`/proc/${pid}`))).toHaveLength(2);
+  for (const name of names) expect(link(`tap-${name}`)).toMatch(/UP/);
+  expect(ip('netns', 'list')).not.toContain(`stillwire-${NETWORK}`);
 });
 
 describe('refused, with everything left as it was', () => {
@@ -169,7 +186,7 @@ describe('refused, with everything left as it was', () => {
     ],
   ])('%s', async (_name, netdev, device, reason, prepare) => {
     startQemu(byName('g', machine, netdev));
-    await untilListening('g');
+    await untilThere('g', 'tapx');
     prepare?.();
     const file = join(directory, 'net.yaml');
     const guests = { g: { adopt: { qmp: socket('g') }, nics: [{ segment: 'lan', device }] } };

@@ -65,7 +65,8 @@ describe('checkpoint', () => {
 
   test('passes every flag on; --quiet is quiet; --json is the report', async () => {
     const { daemon, asked } = fakeDaemon();
-    const flags = ['--method', 'quiet', '--drain', '30', '--quiet-wait', '20', '--require-proof', '--kill'];
+    const flags = ['--method', 'quiet', '--unready', 'keep', '--drain', '30', '--quiet-wait', '20'];
+    flags.push('--require-proof', '--kill');
     const outcome = await stillwire(['checkpoint', ...flags, '--json', '--quiet'], daemon);
     expect(outcome.stderr).toBe('');
     expect(documentOf(outcome)).toMatchObject({
@@ -76,7 +77,13 @@ describe('checkpoint', () => {
     });
     expect(asked.at(-1)).toEqual([
       'checkpoint',
-      { method: 'quiet', bounds: { drainMs: 30, quietMs: 20 }, requireProof: true, kill: true },
+      {
+        method: 'quiet',
+        unready: 'keep',
+        bounds: { drainMs: 30, quietMs: 20 },
+        requireProof: true,
+        kill: true,
+      },
     ]);
   });
 

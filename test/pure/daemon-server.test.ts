@@ -197,10 +197,14 @@ describe('a hold', () => {
   });
 
   it('is granted to one, renewed, marked and released by its token', async () => {
-    const { status, body } = await call('POST', '/v1/holds', { leaseMs: 700, method: 'quiet' });
+    const { status, body } = await call('POST', '/v1/holds', {
+      leaseMs: 700,
+      method: 'quiet',
+      unready: 'keep',
+    });
     expect(status).toBe(201);
     expect(body).toMatchObject({ leaseMs: 700 });
-    expect(fake.holdOptions).toEqual([{ leaseMs: 700, method: 'quiet' }]);
+    expect(fake.holdOptions).toEqual([{ leaseMs: 700, method: 'quiet', unready: 'keep' }]);
     const path = `/v1/holds/${String(body['token'])}`;
     expect(await code(call('POST', '/v1/holds', {}))).toBe('NETWORK_HELD');
     expect(await code(call('POST', '/v1/checkpoints', {}))).toBe('NETWORK_HELD');
