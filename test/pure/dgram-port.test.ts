@@ -298,6 +298,39 @@ describe('a recall', () => {
   });
 });
 
+test('a pair in use by a guest: nothing is sent before it is seen empty, and the way up is in doubt until a frame comes', () => {
+  const subject = pair({ attached: true });
+  const { port, far } = subject;
+  const list = new FrameList();
+  const send = (): number => {
+    list.count = 0;
+    const slot = subject.memory.stage(0, Buffer.concat([Buffer.alloc(10), frame(7)]));
+    list.add(slot, slot + FRAME_OFFSET, 60);
+    return port.send(list, 0);
+  };
+  far.offer(frame(1)); // of the time when nobody listened
+  expect(port.upEvidence()).toMatchObject({ mayHaveOverrun: true });
+  expect(port.kernelProof).toBe(false);
+  expect(send()).toBe(1); // seen empty in the sending
+  expect(port.receive(list)).toBe(1);
+  expect(port.upEvidence()).toMatchObject({ mayHaveOverrun: false, queueEmpty: true });
+  port.close();
+
+  const [socket, otherEnd] = datagramPair();
+  const before = new FarSide(socket);
+  expect(before.offer(frame(3))).toBe(true); // left unread by the switch before
+  const memory = new FrameMemory();
+  const parts = { id: 'vm/nic0', memory, socket, otherEnd, sendBuffer: 1 << 20, mtu: 1500, room: ROOMY };
+  const next = new DgramPort({ ...parts, attached: true });
+  list.count = 0;
+  const slot = memory.stage(0, Buffer.concat([Buffer.alloc(10), frame(4)]));
+  list.add(slot, slot + FRAME_OFFSET, 60);
+  expect(next.send(list, 0)).toBe(0);
+  expect(new FarSide(otherEnd).takeAll().map(numberOf)).toEqual([3]);
+  expect(next.send(list, 0)).toBe(1);
+  next.close();
+});
+
 describe('doubt about the way up', () => {
   const list = new FrameList();
   const drain = (port: DgramPort): void => {
