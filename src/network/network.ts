@@ -1,38 +1,18 @@
 /**
- * A live network: its namespace, its switch thread, its segments and ports. Who runs on the ports is not its concern.
+ * A live network: its namespace, its switch thread, its segments, its ports (ports.ts) and its holds. Who runs on
+ * the ports is not its concern.
  */
 import { EventEmitter } from 'node:events';
 import { StillwireError } from '../errors/index.js';
-import {
-  nicPort,
-  privilegedPort,
-  transportOf,
-  type NetworkDefinition,
-  type PortDefinition,
-} from '../definition/definition.js';
+import { privilegedPort, type NetworkDefinition } from '../definition/definition.js';
 import type { PortId } from '../frame/types.js';
-import { closeFd, descriptorName, mayMakeDevices, namespacePath, setTapPersistent } from '../sys/index.js';
-import {
-  SwitchHandle,
-  type CapturedFrame,
-  type Commands,
-  type DatagramEnds,
-  type Notice,
-} from '../switch/index.js';
-import { describeTap, FRESH_TAP, giveBackTap, takeTap, type AdoptedTap } from './adopted-tap.js';
+import { closeFd, mayMakeDevices, namespacePath } from '../sys/index.js';
+import { SwitchHandle, type CapturedFrame, type Commands, type Notice } from '../switch/index.js';
+import type { AdoptedTap } from './adopted-tap.js';
 import { Hold, type HoldOptions } from './hold.js';
 import { LeasedChannel } from './leased-channel.js';
-import {
-  addAddresses,
-  createNamespace,
-  createVeth,
-  deleteNamespace,
-  deleteVeth,
-  linkExists,
-  namespaceExists,
-  namespaceOf,
-  untilCarrying,
-} from './namespace.js';
+import { createNamespace, deleteNamespace, namespaceExists, namespaceOf } from './namespace.js';
+import { Ports, type Findings, type Remains } from './ports.js';
 
 export type Release = Extract<Notice, { notice: 'released' }>;
 
@@ -50,54 +30,18 @@ export interface OpenOptions {
   readonly adopted?: ReadonlyMap<PortId, number>;
 }
 
-/** What a network whose process died has left, for {@link Network.attachHeld}. */
-export interface Remains {
-  /** The netdev of every port. */
-  readonly devices: Readonly<Record<PortId, string>>;
-  /** Our descriptors of the TAPs whose guests live, by port; the network's from then on. */
-  readonly taps: ReadonlyMap<PortId, number>;
-  /** As {@link Network.borrowed} was. */
-  readonly borrowed?: readonly AdoptedTap[];
-  /** Likewise of both ends of their datagram pairs. */
-  readonly pairs?: ReadonlyMap<PortId, DatagramEnds>;
-}
-
-/** {@link Remains} of which the network takes what it uses. */
-interface Leavings extends Remains {
-  readonly pairs: Map<PortId, DatagramEnds>;
-}
-
 export class Network extends EventEmitter<NetworkEvents> {
   readonly definition: NetworkDefinition;
   readonly #switch: SwitchHandle;
-  readonly #tapFds = new Map<PortId, number>();
+  readonly #ports: Ports;
   #hold: Hold | undefined;
-  /** Our ends of the external ports. */
-  readonly #veths: string[] = [];
-  /** Descriptors of device ports, to make them outlive us. */
-  readonly #deviceFds: number[] = [];
-  readonly #devices: Record<PortId, string> = {};
-  /** Our ends of guests' datagram pairs. */
-  readonly #ourEnds = new Map<PortId, number>();
-  readonly #remains: Leavings | undefined;
-  /** Descriptors of TAPs that are there already, until the switch has them. */
-  readonly #given: Map<PortId, number>;
-  readonly #borrowed: AdoptedTap[];
-  #opened = 0;
   #closed = false;
 
-  private constructor(
-    definition: NetworkDefinition,
-    handle: SwitchHandle,
-    given: Map<PortId, number>,
-    remains?: Leavings,
-  ) {
+  private constructor(definition: NetworkDefinition, handle: SwitchHandle, found: Findings) {
     super();
     this.definition = definition;
     this.#switch = handle;
-    this.#remains = remains;
-    this.#given = given;
-    this.#borrowed = [...(remains?.borrowed ?? [])];
+    this.#ports = new Ports(definition, handle, found);
     handle.on('failed', (error) => this.emit('failed', error));
     handle.on('unsafe', (reason) => this.emit('unsafe', reason));
   }
@@ -146,7 +90,7 @@ export class Network extends EventEmitter<NetworkEvents> {
         });
       }
       const handle = await SwitchHandle.start(namespace && namespacePath(namespace), options);
-      network = new Network(definition, handle, taps, { ...remains, pairs });
+      network = new Network(definition, handle, { ...remains, taps, pairs });
       await network.#build(leaseMs);
       return { network, hold: demandHold(network.#hold) };
     } catch (error) {
@@ -163,13 +107,16 @@ export class Network extends EventEmitter<NetworkEvents> {
     options: OpenOptions,
   ): Promise<{ network: Network; hold: Hold | undefined }> {
     const namespace = namespaceFor(definition);
-    const given = new Map(options.adopted);
+    const taps = new Map(options.adopted);
     let network: Network | undefined;
     try {
       if (namespace !== undefined) await createNamespace(namespace);
       try {
         const path = namespace && namespacePath(namespace);
-        network = new Network(definition, await SwitchHandle.start(path, options), given);
+        network = new Network(definition, await SwitchHandle.start(path, options), {
+          taps,
+          pairs: new Map(),
+        });
         await network.#build(leaseMs);
         return { network, hold: network.#hold };
       } catch (error) {
@@ -178,7 +125,7 @@ export class Network extends EventEmitter<NetworkEvents> {
         throw error;
       }
     } catch (error) {
-      for (const fd of given.values()) closeFd(fd);
+      for (const fd of taps.values()) closeFd(fd);
       throw error;
     }
   }
@@ -193,92 +140,17 @@ export class Network extends EventEmitter<NetworkEvents> {
       await this.#switch.call('addSegment', { name, settings });
     }
     if (leaseMs !== undefined) await this.holdAsIs({ leaseMs });
-    for (const [guest, { nics }] of Object.entries(this.definition.guests)) {
-      for (const nic of nics) {
-        const { name, segment, mtu, vlan = 0 } = nic;
-        const id = nicPort(guest, name);
-        if (transportOf(nic) === 'dgram') {
-          await this.#addPair({ id, segment, mtu, vlan });
-          continue;
-        }
-        const given = this.#given.get(id);
-        const device = 'device' in nic ? await this.#borrow(id, nic.device) : this.#name(id, 'tap');
-        const found = given === undefined ? {} : { tunFd: given };
-        this.#given.delete(id); // the switch's now, whatever becomes of it
-        const { tunFd } = await this.#switch.call('addTap', { id, segment, device, mtu, vlan, ...found });
-        this.#tapFds.set(id, tunFd);
-      }
-    }
-    for (const [id, port] of Object.entries(this.definition.ports)) await this.#addPort(id, port);
-  }
-
-  /** Takes the TAP of an adopted guest into our namespace, if it is there and not here already; its name. */
-  async #borrow(id: PortId, device: string): Promise<string> {
-    this.#devices[id] = device;
-    if (this.#borrowed.some((tap) => tap.device === device)) return device;
-    const found = this.#given.has(id);
-    const tap = found ? await describeTap(device) : { device, ...FRESH_TAP };
-    if (found) await takeTap(this.namespace, tap);
-    this.#borrowed.push(tap);
-    return device;
+    await this.#ports.open();
   }
 
   /** TAPs of adopted guests, as they are to be given back. */
   get borrowed(): readonly AdoptedTap[] {
-    return this.#borrowed;
+    return this.#ports.borrowed;
   }
 
-  /** The name of a port's netdev in our namespace: the one it had, or a new one. */
-  #name(id: PortId, prefix: string): string {
-    const borrowed = Object.values(this.definition.guests).flatMap(({ nics }) =>
-      nics.flatMap((nic) => ('device' in nic ? nic.device : [])),
-    );
-    let next = `${prefix}${this.#opened++}`;
-    while (borrowed.includes(next)) next = `${prefix}${this.#opened++}`;
-    return (this.#devices[id] = this.#remains?.devices[id] ?? next);
-  }
-
-  async #addPair(ask: Omit<Commands['addPair']['ask'], 'found'>): Promise<void> {
-    const { id } = ask;
-    const given = this.#remains?.pairs.get(id);
-    this.#remains?.pairs.delete(id); // the switch's now, whatever becomes of it
-    const ends = await this.#switch.call('addPair', given === undefined ? ask : { ...ask, found: given });
-    this.#devices[id] = pairName(ends);
-    this.#tapFds.set(id, ends.otherEnd);
-    this.#ourEnds.set(id, ends.socket);
-  }
-
-  async #addPort(id: PortId, port: PortDefinition): Promise<void> {
-    const { segment, mtu, vlan = 0 } = port;
-    if (port.kind === 'dgram') {
-      const { path, peer } = port;
-      this.#devices[id] = path;
-      await this.#switch.call('addDgram', { id, segment, mtu, vlan, path, peer });
-      return;
-    }
-    if (port.kind === 'external') {
-      const device = this.#name(id, 'ext');
-      const found = this.#remains !== undefined && linkExists(port.device);
-      if (!found) await createVeth(this.namespace, device, port);
-      this.#veths.push(port.device);
-      await this.#switch.call('addExternal', { id, segment, device, mtu, vlan });
-      await untilCarrying(port.device);
-      return;
-    }
-    const netns = port.netns === undefined ? '/proc/self/ns/net' : namespacePath(port.netns);
-    const mac = port.mac === undefined ? {} : { mac: port.mac };
-    const { device } = port;
-    this.#devices[id] = device;
-    const attach = this.#remains !== undefined;
-    const ask = { id, segment, device, mtu, vlan, netns, attach, ...mac };
-    const { tunFd, found } = await this.#switch.call('addDevice', ask);
-    this.#deviceFds.push(tunFd);
-    if (!found) await addAddresses(netns, device, port.addresses);
-  }
-
-  /** The netdev of every port, or what stands in its place ({@link pairName}, a path): what {@link attachHeld} needs to know after this process. */
+  /** The netdev of every port, or what stands in its place (names of sockets, a path): what {@link attachHeld} needs to know after this process. */
   get devices(): Readonly<Record<PortId, string>> {
-    return this.#devices;
+    return this.#ports.devices;
   }
 
   /**
@@ -286,7 +158,7 @@ export class Network extends EventEmitter<NetworkEvents> {
    * addresses and routes. {@link close} removes them all the same. Call it when {@link devices} has been written down.
    */
   outlive(): void {
-    for (const fd of this.#deviceFds) setTapPersistent(fd, true);
+    this.#ports.outlive();
   }
 
   /**
@@ -294,9 +166,7 @@ export class Network extends EventEmitter<NetworkEvents> {
    * ours.
    */
   tapFd(id: PortId): number {
-    const fd = this.#tapFds.get(id);
-    if (fd === undefined) throw new StillwireError('INTERNAL', `no TAP for ${id}`, { port: id });
-    return fd;
+    return this.#ports.tapFd(id);
   }
 
   /**
@@ -304,7 +174,7 @@ export class Network extends EventEmitter<NetworkEvents> {
    * us, with what lies in it.
    */
   ourEnd(id: PortId): number | undefined {
-    return this.#ourEnds.get(id);
+    return this.#ports.ourEnd(id);
   }
 
   /** The hold that lasts now. */
@@ -382,10 +252,9 @@ export class Network extends EventEmitter<NetworkEvents> {
    * image). Idempotent.
    */
   async close(): Promise<void> {
-    for (const fd of this.#closed ? [] : this.#deviceFds) forget(fd);
+    if (!this.#closed) this.#ports.dieWithSwitch();
     if (!(await this.#end({ leave: false }))) return;
-    for (const device of this.#veths) await deleteVeth(device);
-    for (const tap of this.#borrowed) await giveBackTap(this.namespace, tap);
+    await this.#ports.leaveHost();
     if (privilegedPort(this.definition) !== undefined) await deleteNamespace(this.namespace);
   }
 
@@ -408,19 +277,6 @@ function demandHold(hold: Hold | undefined): Hold {
   if (hold !== undefined) return hold;
   throw new StillwireError('HOLD_EXPIRED', 'the hold ended before the network was open');
 }
-
-/** The device dies with its descriptor again; one that is gone already is no error. */
-function forget(tunFd: number): void {
-  try {
-    setTapPersistent(tunFd, false);
-  } catch {
-    // Deleted beneath us, or the switch thread, dying, has closed it.
-  }
-}
-
-/** How a datagram pair is known again among the descriptors of a process: the names of its two ends. */
-const pairName = ({ socket, otherEnd }: DatagramEnds): string =>
-  `${descriptorName(socket)} ${descriptorName(otherEnd)}`;
 
 /**
  * The namespace a network needs, if any.

@@ -9,12 +9,13 @@ import { EMSGSIZE } from '../sys/index.js';
 import { BURST, FRAME_OFFSET, FrameList, type FrameMemory } from '../port/batch.js';
 import { removeTag } from '../port/packet-receiver.js';
 import type { Port } from '../port/port.js';
-import { VNET_HEADER_BYTES } from '../frame/types.js';
+import { VNET_HEADER_BYTES, type PortId } from '../frame/types.js';
 import * as Row from './counters.js';
 import { DROP_REASONS, type DropReason } from './ledger.js';
 import type { PortLog } from './hold-log.js';
 import { Pace } from './pace.js';
 import { FrameQueue, type HeldFrame } from './queue.js';
+import { isTagged } from './vlan.js';
 
 /**
  * Outside a hold a slow port may let this much wait. More than a NIC's transmit queue would: under software emulation a
@@ -29,12 +30,16 @@ export const HOLD_QUEUE_FRAMES = 65_536;
 export const HOLD_QUEUE_BYTES = 256 * 1024 * 1024;
 /** While a hold that ran over is being delivered, what comes meanwhile finds room too, up to this multiple. */
 const MOST_FULLNESS = 4;
-const TAG_ETHERTYPE = 0x8100;
 /** Addresses, tag, EtherType. */
 const TAGGED_BYTES = 18;
 /** A port that takes nothing is asked again after a tenth of the time it has refused, within these bounds. */
 const RETRY_MIN_MS = 0.1;
 const RETRY_MAX_MS = 50;
+
+/** Copies a frame of the present burst out of the arena. */
+export interface FrameKeeper {
+  keep(ingress: PortId, slot: number, start: number, length: number): HeldFrame;
+}
 
 export class Egress {
   readonly queue = new FrameQueue();
@@ -71,11 +76,6 @@ export class Egress {
     this.#pending.add(slot, start, length);
   }
 
-  /** Frames added to the present burst. */
-  get pending(): FrameList {
-    return this.#pending;
-  }
-
   /** How full the hold queue is: from 1 on the hold must be ended. */
   get fullness(): number {
     return Math.max(this.queue.length / HOLD_QUEUE_FRAMES, this.queue.bytes / HOLD_QUEUE_BYTES);
@@ -108,12 +108,12 @@ export class Egress {
     this.#row[Row.DROPPED + DROP_REASONS.indexOf(reason)]!++;
   }
 
-  /** Sends the present burst; what the port does not take now goes to the queue through `keep`. */
-  flush(keep: (slot: number, start: number, length: number) => HeldFrame): void {
+  /** Sends the present burst, which came from `ingress`; what the port does not take now is kept in the queue. */
+  flush(kept: FrameKeeper, ingress: PortId): void {
     const list = this.#pending;
     if (list.count === 0) return;
     for (let i = this.#transmit(list); i < list.count; i++) {
-      this.#push(keep(list.slot[i]!, list.start[i]!, list.length[i]!));
+      this.#push(kept.keep(ingress, list.slot[i]!, list.start[i]!, list.length[i]!));
     }
     list.count = 0;
   }
@@ -182,7 +182,7 @@ export class Egress {
     const length = stored.length - VNET_HEADER_BYTES;
     const start = slot + FRAME_OFFSET;
     // Every frame of a VLAN is tagged in here; one that is not comes from an image that somebody made up.
-    const tagged = length >= TAGGED_BYTES && this.#memory.bytes.readUInt16BE(start + 12) === TAG_ETHERTYPE;
+    const tagged = length >= TAGGED_BYTES && isTagged(this.#memory.bytes, start);
     if (this.#vlan === 0 || !tagged) list.add(slot, start, length);
     else list.add(slot, removeTag(this.#memory.bytes, slot, start), length - 4);
   }

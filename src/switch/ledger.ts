@@ -18,7 +18,7 @@ export type DiscardReason = (typeof DISCARD_REASONS)[number];
 
 /**
  * Why a copy queued for a port was not sent: queue full outside a hold; refused by the kernel; over the port's MTU; port
- * removed; a copy of what its hypervisor had taken and not delivered, and did keep (see recall.ts); its virtio-net header
+ * removed; a copy of what its hypervisor had taken and not delivered, and did keep (see recalled.ts); its virtio-net header
  * asks for what cannot be done (to a port of plain frames).
  */
 export const DROP_REASONS = ['queueFull', 'refused', 'oversize', 'portGone', 'withGuest', 'offload'] as const;

@@ -7,7 +7,11 @@
  */
 import type { InflightFrame, PortId } from '../frame/types.js';
 import type { PortLedger } from './ledger.js';
-import type { AddressOnPort, RawEvidence, RecallOrder, SegmentSettings, StationOnPort } from './switch.js';
+import type { AddressOnPort } from './markers.js';
+import type { SegmentSettings } from './members.js';
+import type { RecallOrder } from './recall.js';
+import type { StationOnPort } from './stations.js';
+import type { RawEvidence } from './switch.js';
 
 interface PortSpec {
   readonly id: PortId;

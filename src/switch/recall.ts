@@ -1,77 +1,99 @@
 /**
- * What was taken back from one port in one hold, and what becomes of it.
- *
- * What lay in the ring is ours again: it goes to the head of the port's queue, is marked and saved with the rest, and
- * delivered again at the release. The frame the hypervisor had taken is different: of it we have a copy only. Whether
- * the original still exists is seen by what the hypervisor reads after the recall, when nothing but sentinels lies
- * before it:
- *
- *   nothing      it still has the frame: it was not stopped, or not by its hypervisor (its user had paused it). An image
- *                needs the copy, since a hypervisor's queue is saved nowhere; the living network must not deliver it again
- *   one          it was stopped: it threw the frame away and took a sentinel instead. The copy is delivered
- *   more         its guest reads. Seen while all was stopped: it has got the frame from its hypervisor. Seen only at the
- *                release, it may have been stopped first and have begun to read after: then what the order said
- *                decides, and a stopped guest rather gets the frame twice than never
+ * Taking back, in a hold, what the guests of some ports have not read: to the head of their queues, for it is older than
+ * all in them. Sentinels take its place in the ring, so that what a hypervisor reads at its stop is one of them. What
+ * becomes of it is told in recalled.ts.
  */
-import type { Port } from '../port/port.js';
-import type { Egress } from './egress.js';
+import { VNET_HEADER_BYTES, type PortId } from '../frame/types.js';
+import { FRAME_OFFSET } from '../port/batch.js';
+import { insertTag } from '../port/packet-receiver.js';
+import type { KeptFrames } from './kept-frames.js';
+import type { Markers } from './markers.js';
+import type { Member, Members } from './members.js';
 import type { HeldFrame } from './queue.js';
+import { Recalled } from './recalled.js';
+import { isTagged, tagOf, vlanIn } from './vlan.js';
 
-export class Recalled {
-  /** Frames taken back, sentinels not counted. */
-  readonly count: number;
-  readonly #port: Port;
-  readonly #egress: Egress;
-  readonly #stops: boolean;
-  /** A copy of the frame the hypervisor had taken stands at the head of the queue. */
-  #copied: boolean;
-  /** What the hypervisor had read when everything was stopped, as far as that was looked at. */
-  #readWhenStopped = 0;
-  #marked = false;
+/** A port whose unread frames are to be taken back; `stops`: the frame its hypervisor has taken will be purged. */
+export interface RecallOrder {
+  readonly port: PortId;
+  readonly stops: boolean;
+}
 
-  /** Puts `frames` to the head of the port's queue. @param copied the first of them is the hypervisor's */
-  constructor(
-    { port, egress }: { readonly port: Port; readonly egress: Egress },
-    frames: readonly HeldFrame[],
-    { copied, stops }: { readonly copied: boolean; readonly stops: boolean },
-  ) {
-    this.#port = port;
-    this.#egress = egress;
-    this.#stops = stops;
-    this.#copied = copied;
-    this.count = frames.length;
-    egress.takeBack(frames);
+/** A stored frame with the tag that an access port takes off. */
+function withTag(stored: Buffer, vlan: number): Buffer {
+  const slot = Buffer.alloc(FRAME_OFFSET + stored.length - VNET_HEADER_BYTES);
+  stored.copy(slot, 0, 0, VNET_HEADER_BYTES);
+  stored.copy(slot, FRAME_OFFSET, VNET_HEADER_BYTES);
+  const start = insertTag(slot, 0, FRAME_OFFSET, tagOf(vlan));
+  return Buffer.concat([slot.subarray(0, VNET_HEADER_BYTES), slot.subarray(start)]);
+}
+
+/** What was taken back in one hold. */
+export class Recalls {
+  readonly #members: Members;
+  readonly #markers: Markers;
+  readonly #kept: KeptFrames;
+  readonly #wallClock: () => bigint;
+  readonly #recalled = new Map<PortId, Recalled>();
+
+  constructor(members: Members, markers: Markers, kept: KeptFrames, wallClock: () => bigint) {
+    this.#members = members;
+    this.#markers = markers;
+    this.#kept = kept;
+    this.#wallClock = wallClock;
   }
 
-  /** Everything is stopped. The last look counts: a hypervisor reads in place of what it threw away a moment later. */
+  recall(orders: readonly RecallOrder[], now: number): void {
+    for (const { port: id, stops } of orders) {
+      const member = this.#members.get(id);
+      if (member === undefined || this.#recalled.has(id)) continue; // once in a hold: nothing was sent since
+      const { taken, ring } = member.port.recall();
+      const isFrame = (stored: Buffer): boolean => !this.#markers.isMarker(stored, VNET_HEADER_BYTES);
+      const copied = taken !== undefined && isFrame(taken);
+      const unread = [...(copied ? [taken] : []), ...ring.filter(isFrame)];
+      const first = this.#kept.sequencesBeforeAll(unread.length);
+      const frames = unread.map((stored, i) => this.#asHeld(member, stored, first + i, now));
+      this.#recalled.set(id, new Recalled(member, frames, { copied, stops }));
+      this.#kept.noteFullness(member.egress);
+      if (ring.length > 0) this.#markers.putSentinels(member.egress);
+    }
+  }
+
+  /** A frame as it was sent on a port, as it lies in queues: with the port's tag. Whence it came is known by its station. */
+  #asHeld({ port, vlan, segment }: Member, sent: Buffer, sequence: number, now: number): HeldFrame {
+    const stored = vlan === 0 ? sent : withTag(sent, vlan);
+    const inVlan = isTagged(stored, VNET_HEADER_BYTES) ? vlanIn(stored, VNET_HEADER_BYTES) : 0;
+    const from = segment.table.find(stored, VNET_HEADER_BYTES + 6, inVlan, now);
+    const ingress = this.#members.at(from)?.port.id ?? port.id;
+    return { sequence, timeNs: this.#wallClock(), ingress, stored, restored: false };
+  }
+
+  /** Frames taken back from a port in this hold. */
+  countOf(id: PortId): number {
+    return this.#recalled.get(id)?.count ?? 0;
+  }
+
+  forgetPort(id: PortId): void {
+    this.#recalled.delete(id);
+  }
+
+  beginHold(): void {
+    this.#recalled.clear();
+  }
+
+  /** Everything is stopped. */
   whenStopped(): void {
-    if (this.#copied && !this.#marked) this.#readWhenStopped = this.#port.readSinceRecall();
+    for (const recalled of this.#recalled.values()) recalled.whenStopped();
   }
 
   /** Everything is stopped, and about to be marked. */
   beforeMark(): void {
-    this.whenStopped();
-    this.#marked = true; // from here on guests may run again, one before the other
-    if (this.#readWhenStopped > 1) this.#withdraw();
+    for (const recalled of this.#recalled.values()) recalled.beforeMark();
   }
 
   /** Everything runs again, and is about to get what was held. */
   beforeRelease(): void {
-    if (!this.#copied) return;
-    const isWithGuest = this.#readWhenStopped === 0 ? this.#hasReadNothing() : this.#readWhenStopped > 1;
-    if (!this.#stops || isWithGuest) this.#withdraw();
-  }
-
-  #hasReadNothing(): boolean {
-    try {
-      return this.#port.readSinceRecall() === 0;
-    } catch {
-      return false; // its device is gone; a release goes on whatever has become of one port
-    }
-  }
-
-  #withdraw(): void {
-    this.#copied = false;
-    this.#egress.withdraw();
+    for (const recalled of this.#recalled.values()) recalled.beforeRelease();
+    this.#recalled.clear();
   }
 }

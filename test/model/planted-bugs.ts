@@ -12,7 +12,6 @@ export interface PlantedBug {
 }
 
 const SEQUENCE = 'quiesce/sequence.ts';
-const SWITCH = 'switch/switch.ts';
 
 const RESUME = `    await timed('resume', () => {
       stopping = false; // tried once; what fails before that is undone
@@ -66,7 +65,7 @@ export const PLANTED: readonly PlantedBug[] = [
   },
   {
     name: 'only one sentinel',
-    patches: [{ file: SWITCH, find: 'const SENTINELS = 2;', put: 'const SENTINELS = 1;' }],
+    patches: [{ file: 'switch/markers.ts', find: 'const SENTINELS = 2;', put: 'const SENTINELS = 1;' }],
     choice: { ...calm, idle: 'often' },
     harm: /takes nothing/,
   },
@@ -227,13 +226,19 @@ ${RESUME.replace(RESUMING, '')}`,
   },
   {
     name: 'a hold lets frames pass',
-    patches: [{ file: SWITCH, find: 'if (!this.#held && to.egress.direct)', put: 'if (to.egress.direct)' }],
+    patches: [
+      {
+        file: 'switch/forwarder.ts',
+        find: 'if (!this.#kept.held && to.egress.direct)',
+        put: 'if (to.egress.direct)',
+      },
+    ],
     choice: calm,
     harm: /lost|order|orphan/,
   },
   {
     name: 'queues go on during a hold',
-    patches: [{ file: SWITCH, find: '    if (this.#held) return undefined;\n', put: '' }],
+    patches: [{ file: 'switch/switch.ts', find: '    if (this.held) return undefined;\n', put: '' }],
     choice: calm,
     harm: /lost|order|orphan/,
   },
@@ -251,7 +256,7 @@ ${RESUME.replace(RESUMING, '')}`,
   },
   {
     name: 'sentinels of past holds are forgotten by an image',
-    patches: [{ file: SWITCH, find: 'nonces: this.#nonces,', put: 'nonces: [],' }],
+    patches: [{ file: 'switch/mark.ts', find: 'nonces: markers.nonces,', put: 'nonces: [],' }],
     choice: { ...calm, kinds: ['kill', 'inPlace'] },
     harm: /forwarded a sentinel/,
   },
@@ -259,12 +264,12 @@ ${RESUME.replace(RESUMING, '')}`,
     name: 'a recall forgets what the hypervisor had taken',
     patches: [
       {
-        file: SWITCH,
+        file: 'switch/recall.ts',
         find: 'const copied = taken !== undefined && isFrame(taken);',
         put: 'const copied = false;',
       },
       {
-        file: SWITCH,
+        file: 'switch/recall.ts',
         find: '[...(copied ? [taken] : []), ...ring.filter(isFrame)]',
         put: 'ring.filter(isFrame)',
       },
@@ -288,7 +293,7 @@ ${RESUME.replace(RESUMING, '')}`,
     name: 'what the hypervisor of a paused guest kept is delivered once more',
     patches: [
       {
-        file: 'switch/recall.ts',
+        file: 'switch/recalled.ts',
         find: '    if (!this.#stops || isWithGuest) this.#withdraw();\n',
         put: '',
       },
@@ -300,7 +305,7 @@ ${RESUME.replace(RESUMING, '')}`,
     name: 'a sweep does not look at what was taken back',
     patches: [
       {
-        file: SWITCH,
+        file: 'switch/recall.ts',
         find: '    for (const recalled of this.#recalled.values()) recalled.whenStopped();\n',
         put: '',
       },
@@ -334,7 +339,7 @@ ${RESUME.replace(RESUMING, '')}`,
   },
   {
     name: 'what was seen at the mark is looked at again when guests may run',
-    patches: [{ file: 'switch/recall.ts', find: 'this.#copied && !this.#marked', put: 'this.#copied' }],
+    patches: [{ file: 'switch/recalled.ts', find: 'this.#copied && !this.#marked', put: 'this.#copied' }],
     choice: {
       ...keeping,
       methods: ['count'],

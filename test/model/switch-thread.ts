@@ -9,7 +9,8 @@ import { VNET_HEADER_BYTES, type InflightFrame } from '../../src/frame/types.js'
 import { FrameMemory } from '../../src/port/batch.js';
 import { counterMemory } from '../../src/switch/counters.js';
 import type { CommandName, Commands } from '../../src/switch/protocol.js';
-import type { Mark, Switch } from '../../src/switch/switch.js';
+import type { Mark } from '../../src/switch/mark.js';
+import type { Switch } from '../../src/switch/switch.js';
 import type { Agenda } from './agenda.js';
 import type { Code } from './code.js';
 import type { Tap } from './tap.js';

@@ -8,7 +8,7 @@ import { afterAll, afterEach, expect, test, vi } from 'vitest';
 import type { PortId } from '../../src/frame/types.js';
 import { HoldStore } from '../../src/switch/hold-store.js';
 import { recoverHeld } from '../../src/switch/hold-recover.js';
-import type { Mark } from '../../src/switch/switch.js';
+import type { Mark } from '../../src/switch/mark.js';
 import { MappedFile } from '../../src/sys/index.js';
 import { Bench, type BenchPort } from './bench.js';
 import { BROADCAST, frame, numberOf, station } from './frames.js';

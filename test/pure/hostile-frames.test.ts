@@ -5,7 +5,7 @@ import { FrameMemory } from '../../src/port/batch.js';
 import { counterMemory, counterRow, readLedger } from '../../src/switch/counters.js';
 import { Egress, HOLD_QUEUE_FRAMES } from '../../src/switch/egress.js';
 import { STATIONS_PER_PORT } from '../../src/switch/mac-table.js';
-import { HOLD_FRAMES_IN_ALL } from '../../src/switch/switch.js';
+import { HOLD_FRAMES_IN_ALL } from '../../src/switch/kept-frames.js';
 import { Bench } from './bench.js';
 import { FakePort } from './fake-port.js';
 import { frame, station } from './frames.js';
