@@ -4,6 +4,8 @@
  * that an 802.1Q tag can be put back in front of it.
  *
  *   slot:  0..9 virtio-net header · 16..31 headroom · 32.. frame
+ *
+ * The headroom is nobody's: a tag is put there, or a copy of the header, for who takes both in one piece.
  */
 import { MAX_FRAME_BYTES, VNET_HEADER_BYTES } from '../frame/types.js';
 import { mapArena, type Arena } from '../sys/index.js';
@@ -19,6 +21,7 @@ export class FrameMemory {
   readonly bytes: Buffer = this.arena.bytes;
   /** The same memory in 32-bit words: every slot, and a frame in it, begins on one. */
   readonly words = new Int32Array(this.bytes.buffer, this.bytes.byteOffset);
+  readonly #halves = new Uint16Array(this.bytes.buffer, this.bytes.byteOffset);
 
   receiveSlot(i: number): number {
     return i * SLOT_BYTES;
@@ -31,6 +34,21 @@ export class FrameMemory {
 
   stagingSlot(i: number): number {
     return (BURST + i) * SLOT_BYTES;
+  }
+
+  /** Copies a slot's virtio-net header to right before the frame at `start`, where a device wants it; its offset. */
+  joinHeader(slot: number, start: number): number {
+    const halves = this.#halves;
+    const to = start - VNET_HEADER_BYTES;
+    for (let i = 0; i < VNET_HEADER_BYTES / 2; i++) halves[(to >> 1) + i] = halves[(slot >> 1) + i]!;
+    return to;
+  }
+
+  /** The inverse of {@link joinHeader}. */
+  partHeader(slot: number, start: number): void {
+    const halves = this.#halves;
+    const from = (start - VNET_HEADER_BYTES) >> 1;
+    for (let i = 0; i < VNET_HEADER_BYTES / 2; i++) halves[(slot >> 1) + i] = halves[from + i]!;
   }
 
   /** Puts a stored frame (header, then frame) into a staging slot; the offset of the slot. */
@@ -50,11 +68,18 @@ export class FrameList {
   /** Offset of each frame's first byte. */
   readonly start = new Int32Array(BURST);
   readonly length = new Int32Array(BURST);
+  /**
+   * For a port that sends all frames at once and is asked about each: what became of them, those before `answered`.
+   * Adding a frame makes the list another.
+   */
+  readonly results = new Int32Array(BURST);
+  answered = 0;
 
   add(slot: number, start: number, length: number): void {
     this.slot[this.count] = slot;
     this.start[this.count] = start;
     this.length[this.count] = length;
     this.count++;
+    this.answered = 0;
   }
 }

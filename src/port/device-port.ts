@@ -9,20 +9,18 @@
  */
 import { StillwireError } from '../errors/index.js';
 import type { PortId } from '../frame/types.js';
-import { MAX_FRAME_BYTES } from '../frame/types.js';
 import type { DownEvidence, UpEvidence } from './evidence.js';
 import {
   closeFd,
   EBADFD,
   isReadable,
   linkIndex,
-  MessageVector,
-  noteSent,
   type LinkCounters,
   type LinkStatistics,
 } from '../sys/index.js';
 import { Backlog } from './backlog.js';
-import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
+import type { FrameList } from './batch.js';
+import type { DeviceIo } from './device-io.js';
 import { observedKernel, type KernelEvidence } from './kernel-evidence.js';
 import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
 
@@ -30,7 +28,8 @@ export interface DevicePortParts {
   readonly id: PortId;
   readonly device: string;
   readonly tunFd: number;
-  readonly memory: FrameMemory;
+  /** How the descriptor is read and written; closed with the port. */
+  readonly io: DeviceIo;
   /** Opened in the namespace of the netdev; closed with the port. */
   readonly statistics: LinkStatistics;
   /** Frames the ring holds: the device's txqueuelen. */
@@ -49,8 +48,6 @@ export class DevicePort implements Port {
   /** A frame takes one place in the ring, however long it is (drivers/net/tun.c, tun_net_xmit). */
   readonly #backlog: Backlog;
   readonly #index: number;
-  readonly #incoming = new MessageVector(BURST);
-  readonly #outgoing = new MessageVector(1);
   readonly #baseFrames: number;
   #baseDropped: number;
   #received = 0;
@@ -68,37 +65,18 @@ export class DevicePort implements Port {
     const counters = this.#kernel.counters(this.#index);
     this.#baseFrames = counters.txPackets;
     this.#baseDropped = counters.txDropped;
-    const { arena } = parts.memory;
-    for (let i = 0; i < BURST; i++) {
-      const slot = arena.address + parts.memory.receiveSlot(i);
-      this.#incoming.set(i, slot, slot + FRAME_OFFSET, MAX_FRAME_BYTES);
-    }
   }
 
   receive(list: FrameList): number {
-    list.count = 0;
-    while (list.count < BURST) {
-      const length = this.#incoming.read(this.receiveFd, list.count);
-      this.#gone = length === -EBADFD; // detached (tun_chr_read_iter)
-      if (this.#gone && list.count === 0) return -1;
-      if (length <= 0) break;
-      const slot = this.#parts.memory.receiveSlot(list.count);
-      list.add(slot, slot + FRAME_OFFSET, length);
-    }
+    this.#gone = this.#parts.io.receive(list) === -EBADFD; // detached (tun_chr_read_iter)
+    if (this.#gone && list.count === 0) return -1;
     this.#backlog.note(list);
     this.#received += list.count;
     return list.count;
   }
 
   send(list: FrameList, from: number): number {
-    const base = this.#parts.memory.arena.address;
-    for (let i = from; i < list.count; i++) {
-      this.#outgoing.set(0, base + list.slot[i]!, base + list.start[i]!, list.length[i]!);
-      const result = this.#outgoing.write(this.receiveFd, 0);
-      if (result <= 0) return i > from ? i - from : result;
-      noteSent(i);
-    }
-    return list.count - from;
+    return this.#parts.io.send(list, from);
   }
 
   beginHold(): void {
@@ -163,6 +141,7 @@ export class DevicePort implements Port {
 
   close(): void {
     this.#parts.statistics.close();
+    this.#parts.io.close();
     closeFd(this.receiveFd);
   }
 }

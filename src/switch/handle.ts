@@ -4,6 +4,7 @@ import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import { StillwireError } from '../errors/index.js';
 import { closeFd, createEvent, signalEvent } from '../sys/index.js';
 import { counterMemory } from './counters.js';
+import { chosenEngine, type EngineChoice } from './open-ring.js';
 import type { CommandName, Commands, Message, Notice } from './protocol.js';
 import type { ThreadData } from './thread.js';
 
@@ -17,6 +18,13 @@ interface SwitchEvents {
   unsafe: [reason: string];
   /** The thread ended without being asked to. */
   failed: [error: StillwireError];
+}
+
+export interface SwitchOptions {
+  /** A file in which frames are kept during a hold, for `recoverHeld` after a crash. */
+  readonly holdFile?: string;
+  /** Default: what STILLWIRE_ENGINE says, or `auto`. */
+  readonly engine?: EngineChoice;
 }
 
 export class SwitchHandle extends EventEmitter<SwitchEvents> {
@@ -33,12 +41,9 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
 
   /**
    * Starts a switch that lives in the namespace at `path`, if any; resolves when it has entered it.
-   * @param options.holdFile a file in which frames are kept during a hold, for `recoverHeld` after a crash
+   * @throws StillwireError what keeps it from its place, or from the engine that was demanded
    */
-  static async start(
-    path: string | undefined,
-    options: { readonly holdFile?: string } = {},
-  ): Promise<SwitchHandle> {
+  static async start(path: string | undefined, options: SwitchOptions = {}): Promise<SwitchHandle> {
     const handle = new SwitchHandle(path, options);
     try {
       await new Promise((resolve, reject) => {
@@ -51,7 +56,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
     }
   }
 
-  private constructor(namespace: string | undefined, options: { readonly holdFile?: string }) {
+  private constructor(namespace: string | undefined, options: SwitchOptions) {
     super();
     const { port1, port2 } = new MessageChannel();
     this.counters = counterMemory();
@@ -62,7 +67,8 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
       controlFd: this.#controlFd,
       counters: this.counters,
       ...(namespace === undefined ? {} : { namespace }),
-      ...options,
+      ...(options.holdFile === undefined ? {} : { holdFile: options.holdFile }),
+      engine: options.engine ?? chosenEngine(),
     };
     const entry = new URL('./thread.js', import.meta.url);
     this.#worker = new Worker(entry, { workerData: data, transferList: [port2] });

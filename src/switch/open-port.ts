@@ -2,11 +2,14 @@
 import { rmSync } from 'node:fs';
 import { StillwireError } from '../errors/index.js';
 import { parseMac } from '../frame/ethernet.js';
+import type { PortId } from '../frame/types.js';
+import { PlainIo, type DeviceIo } from '../port/device-io.js';
 import { DevicePort } from '../port/device-port.js';
 import { DgramPort } from '../port/dgram-port.js';
 import { ExternalPort } from '../port/external-port.js';
 import { PacketReceiver } from '../port/packet-receiver.js';
 import { absentKernel, type KernelEvidence } from '../port/kernel-evidence.js';
+import { RingIo } from '../port/ring-io.js';
 import { TapPort } from '../port/tap-port.js';
 import type { FrameMemory } from '../port/batch.js';
 import {
@@ -22,6 +25,7 @@ import {
   linkIndex,
   LinkStatistics,
   raiseSendBuffer,
+  type Ring,
   setLinkMac,
   setLinkMtu,
   setLinkQueueLength,
@@ -50,15 +54,20 @@ function makePair(): DatagramEnds {
 export class PortOpener {
   readonly #memory: FrameMemory;
   readonly #home: string;
+  readonly #ring: Ring | undefined;
   readonly #receiver: PacketReceiver;
   readonly #statistics = new LinkStatistics();
   readonly #kernel: { readonly kernel?: KernelEvidence } =
     process.env[BLINDFOLD] === '1' ? { kernel: absentKernel() } : {};
 
-  /** @param home path of the namespace the thread is in */
-  constructor(memory: FrameMemory, home: string) {
+  /**
+   * @param home path of the namespace the thread is in
+   * @param ring whereby devices are read and written, where they can be
+   */
+  constructor(memory: FrameMemory, home: string, ring?: Ring) {
     this.#memory = memory;
     this.#home = home;
+    this.#ring = ring;
     this.#receiver = new PacketReceiver(memory);
   }
 
@@ -122,19 +131,30 @@ export class PortOpener {
         setLinkMtu(device, mtu);
         setLinkQueueLength(device, DEVICE_RING_FRAMES);
         setLinkUp(device, { arp: true });
-        const statistics = new LinkStatistics();
-        try {
-          const parts = { id, device, tunFd, memory: this.#memory, statistics, ...this.#kernel };
-          return { port: new DevicePort({ ...parts, ringFrames: DEVICE_RING_FRAMES }), found };
-        } catch (error) {
-          statistics.close();
-          throw error;
-        }
+        return { port: this.#devicePort(id, device, tunFd), found };
       } catch (error) {
         closeFd(tunFd);
         throw error;
       }
     });
+  }
+
+  #devicePort(id: PortId, device: string, tunFd: number): DevicePort {
+    const statistics = new LinkStatistics();
+    const io = this.#deviceIo(tunFd);
+    try {
+      const parts = { id, device, tunFd, io, statistics, ringFrames: DEVICE_RING_FRAMES };
+      return new DevicePort({ ...parts, ...this.#kernel });
+    } catch (error) {
+      io.close();
+      statistics.close();
+      throw error;
+    }
+  }
+
+  #deviceIo(tunFd: number): DeviceIo {
+    const inBursts = this.#ring && RingIo.for(this.#ring, tunFd, this.#memory);
+    return inBursts ?? new PlainIo(tunFd, this.#memory);
   }
 
   external({ id, device, mtu }: Commands['addExternal']['ask']): ExternalPort {

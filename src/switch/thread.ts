@@ -11,6 +11,7 @@ import {
   enterNamespace,
   leaveNamespace,
   monotonicMs,
+  type Ring,
   setDatagramQueueLength,
   silenceNamespace,
   wallNs,
@@ -20,8 +21,10 @@ import { EpollEngine } from './epoll-engine.js';
 import { Executor } from './executor.js';
 import { HoldStore } from './hold-store.js';
 import { PortOpener } from './open-port.js';
+import { openRing, type EngineChoice } from './open-ring.js';
 import type { Message, Request } from './protocol.js';
 import { Switch } from './switch.js';
+import { UringEngine } from './uring-engine.js';
 
 /** Frames a datagram socket bound to a path takes before its sender has to wait; the kernel's default is 10. */
 const DATAGRAM_QUEUE_FRAMES = 65_536;
@@ -36,6 +39,7 @@ export interface ThreadData {
   readonly namespace?: string;
   /** Path of a file that keeps what is held from then on when the process is killed; absent: heap memory does. */
   readonly holdFile?: string;
+  readonly engine: EngineChoice;
 }
 
 /**
@@ -53,6 +57,8 @@ function settleIn(namespace: string | undefined): void {
 class SwitchThread {
   readonly #data: ThreadData;
   readonly #switch: Switch;
+  /** Absent with epoll. */
+  readonly #ring: Ring | undefined;
   readonly #engine: Engine;
   readonly #opener: PortOpener;
   readonly #executor: Executor;
@@ -64,9 +70,18 @@ class SwitchThread {
     this.#data = data;
     settleIn(data.namespace);
     this.#switch = new Switch(data.counters, wallNs, this.#openStore());
-    this.#engine = new EpollEngine(this.#switch, data.controlFd, () => this.#execute());
-    this.#opener = new PortOpener(this.#switch.memory, data.namespace ?? '/proc/thread-self/ns/net');
+    this.#ring = openRing(data.engine);
+    this.#engine = this.#startEngine();
+    const home = data.namespace ?? '/proc/thread-self/ns/net';
+    this.#opener = new PortOpener(this.#switch.memory, home, this.#ring);
     this.#executor = new Executor(this.#switch, this.#engine, this.#opener);
+  }
+
+  #startEngine(): Engine {
+    const onControl = (): void => this.#execute();
+    const { controlFd } = this.#data;
+    if (this.#ring === undefined) return new EpollEngine(this.#switch, controlFd, onControl);
+    return new UringEngine(this.#switch, this.#ring, controlFd, onControl);
   }
 
   /** A hold file that cannot be made is no reason to have no network. */
@@ -88,9 +103,10 @@ class SwitchThread {
       // eslint-disable-next-line @typescript-eslint/await-thenable -- the turn of a stoppable loop, see above
       await null;
     }
+    this.#engine.close(); // before the ports: whoever waits for a device keeps it
     if (this.#executor.ending === 'leave') this.#switch.leave();
     else this.#switch.close();
-    this.#engine.close();
+    this.#ring?.close();
     this.#opener.close();
     this.#data.control.close();
   }

@@ -1,8 +1,9 @@
 /** System calls. Nothing above this room knows a constant of the kernel's or touches koffi. */
-export { check, EAGAIN, EBADFD, EMSGSIZE, errno, errnoName, systemError } from './libc.js';
+export { check, EAGAIN, EBADFD, EINVAL, EMSGSIZE, errno, errnoName, systemError } from './libc.js';
 export { copyMemory, emptyArena, mapArena, putPointer, type Arena } from './memory.js';
 export { MappedFile } from './mapped-file.js';
 export {
+  areNoted,
   clearNotes,
   isNoted,
   MAX_NOTED,
@@ -24,4 +25,5 @@ export * from './fd-passing.js';
 export * from './pidfd.js';
 export * from './clock.js';
 export * from './ownership.js';
+export { MAX_BATCH, MAX_TAGS, Ring, type RingSetup } from './uring.js';
 export { PAGE_BYTES } from './page.js';

@@ -67,6 +67,9 @@ export function systemError(code: number, call: string, about = ''): StillwireEr
 
 export const EPERM = 1;
 export const EAGAIN = 11;
+export const EBUSY = 16;
+export const EINVAL = 22;
+export const ETIME = 62;
 export const EINTR = 4;
 export const EBADFD = 77;
 export const ENOBUFS = 105;

@@ -7,7 +7,9 @@ import { check, native, systemError, errno, viewOf } from './libc.js';
 const mmap = native<[number, number, number, number, number, number]>(
   'intptr_t mmap(intptr_t addr, size_t length, int prot, int flags, int fd, long offset)',
 );
+const munmap = native<[number, number]>('int munmap(intptr_t address, size_t length)');
 const PROT_READ_WRITE = 3;
+const MAP_SHARED_POPULATE = 0x8001;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const MAP_32BIT = 0x40;
 
@@ -46,4 +48,21 @@ export function emptyArena({ address, bytes }: Arena): void {
 export function putPointer(target: Buffer, offset: number, value: number): void {
   target.writeUInt32LE(value % 0x1_0000_0000, offset);
   target.writeUInt32LE(Math.floor(value / 0x1_0000_0000), offset + 4);
+}
+
+/** Memory of a descriptor's, shared with the kernel. */
+export interface Mapping {
+  readonly address: number;
+  readonly memory: ArrayBuffer;
+}
+
+export function mapOf(fd: number, length: number, offset: number): Mapping {
+  const address = mmap(0, length, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset);
+  if (address === -1) throw systemError(errno(), 'mmap', `fd ${fd}`);
+  return { address, memory: viewOf(address, length) };
+}
+
+/** Its memory is not to be touched any more. */
+export function unmap({ address, memory }: Mapping): void {
+  check(munmap(address, memory.byteLength), 'munmap');
 }

@@ -37,6 +37,9 @@ export function clearNotes({ arena, offset }: NotesPage, count: number): void {
 export const isNoted = (notes: Buffer, i: number): boolean =>
   notes.readUInt32LE(i * MESSAGE_BYTES + LENGTH_AT) !== 0;
 
+/** Whether sends are noted now. */
+export const areNoted = (): boolean => page !== undefined;
+
 /** For who sends without sendmmsg: frame `i` of the burst has been sent. */
 export function noteSent(i: number): void {
   if (page === undefined || i >= MAX_NOTED) return;

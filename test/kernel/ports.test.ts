@@ -2,9 +2,11 @@
 import { readSync, writeSync } from 'node:fs';
 import { afterAll, beforeAll } from 'vitest';
 import { FrameMemory, FRAME_OFFSET, FrameList } from '../../src/port/batch.js';
+import { PlainIo, type DeviceIo } from '../../src/port/device-io.js';
 import { DevicePort } from '../../src/port/device-port.js';
 import { ExternalPort } from '../../src/port/external-port.js';
 import { PacketReceiver } from '../../src/port/packet-receiver.js';
+import { RingIo } from '../../src/port/ring-io.js';
 import { TapPort } from '../../src/port/tap-port.js';
 import {
   closeFd,
@@ -17,6 +19,7 @@ import {
   O_RDONLY,
   openFd,
   openPacketSocket,
+  Ring,
   setLinkUp,
   silenceNamespace,
 } from '../../src/sys/index.js';
@@ -105,12 +108,13 @@ portCompliance('a TAP', () => {
   };
 });
 
-portCompliance('a device port', () => {
+function devicePort(io: (tunFd: number, memory: FrameMemory) => DeviceIo): PortSubject {
   const memory = new FrameMemory();
   const tunFd = createTap('dev0');
   setLinkUp('dev0', { arp: false });
   const statistics = new LinkStatistics();
-  const port = new DevicePort({ id: 'box', device: 'dev0', tunFd, memory, statistics, ringFrames: 1000 });
+  const parts = { id: 'box', device: 'dev0', tunFd, io: io(tunFd, memory), statistics, ringFrames: 1000 };
+  const port = new DevicePort(parts);
   const far = overSocket('dev0');
   return {
     port,
@@ -119,6 +123,20 @@ portCompliance('a device port', () => {
     close: () => {
       far.close();
       port.close();
+    },
+  };
+}
+
+portCompliance('a device port, by plain calls', () => devicePort((fd, memory) => new PlainIo(fd, memory)));
+
+portCompliance('a device port, through io_uring', () => {
+  const ring = new Ring();
+  const subject = devicePort((fd, memory) => RingIo.for(ring, fd, memory)!);
+  return {
+    ...subject,
+    close: () => {
+      subject.close();
+      ring.close();
     },
   };
 });

@@ -1,0 +1,299 @@
+/**
+ * io_uring(7), for one thread that alone submits and reaps: many reads or writes in one system call, and waiting.
+ *
+ * The rings are memory that the kernel maps for us. With SINGLE_ISSUER and DEFER_TASKRUN it touches them only while
+ * this thread is inside io_uring_enter(2). So nobody ever looks at them at the same time, plain loads and stores are
+ * enough, and when a call has returned nothing happens before the next.
+ *
+ * Two uses share one ring:
+ *
+ *   batch   read() and write() collect requests, run() executes them in order and knows the result of each. They carry
+ *           RWF_NOWAIT: a request that cannot be done at once ends with -EAGAIN. None is ever left behind in the kernel,
+ *           so what is not in `results` has not happened, and what is has.
+ *   watch   watch() asks once whether a descriptor is readable, wait() waits for the first. Whoever wants to be told
+ *           again asks again, so what is not read away tells again. It costs no call: requests go along with the next.
+ *
+ * A watch and a registered file hold the open file, as a descriptor does: a device is gone only when both are.
+ */
+import { check, EAGAIN, EBUSY, EINTR, errno, ETIME, native, systemError } from './libc.js';
+import { closeFd } from './fd.js';
+import { mapArena, mapOf, putPointer, unmap, type Mapping } from './memory.js';
+import * as Abi from './uring-abi.js';
+
+/** Requests of one batch, at most. */
+export const MAX_BATCH = 64;
+/** Tags are numbers below this. */
+export const MAX_TAGS = 2048;
+/** Files registered at a time, at most. */
+const MAX_FILES = 1024;
+const SQ_ENTRIES = 256;
+/** Room for an answer to everything that can be under way: completions never overflow. */
+const CQ_ENTRIES = 4096;
+const SQE_WORDS = Abi.SQE_BYTES / 4;
+
+/** High word of user_data: what was asked. The low word is a place in the batch, or a tag. */
+const BATCH = 0;
+const WATCH = 1;
+const CANCEL = 2;
+
+const cSetup = native<[number, number, number]>(
+  'long syscall(long number, unsigned int entries, intptr_t params)',
+);
+const cEnter = native<[number, number, number, number, number, number, number]>(
+  'int syscall(long number, unsigned int fd, unsigned int submit, unsigned int complete, unsigned int flags, intptr_t argument, size_t size)',
+);
+const cRegister = native<[number, number, number, number, number]>(
+  'int syscall(long number, unsigned int fd, unsigned int operation, intptr_t argument, unsigned int count)',
+);
+
+/** io_uring_setup(2): a descriptor, or -1 and errno. */
+export type RingSetup = (entries: number, params: number) => number;
+const systemSetup: RingSetup = (entries, params) => cSetup(Abi.SYS_SETUP, entries, params);
+
+export class Ring {
+  /** What came of the requests of the last batch, in order: as the system call of that name, -errno for a failure. */
+  readonly results = new Int32Array(MAX_BATCH);
+  readonly #fd: number;
+  readonly #ring: Mapping;
+  readonly #requests: Mapping;
+  readonly #words: Int32Array;
+  readonly #sqes: Int32Array;
+  readonly #sqMask: number;
+  readonly #sqTail: number;
+  readonly #cqHead: number;
+  readonly #cqTail: number;
+  readonly #cqMask: number;
+  readonly #cqes: number;
+  /** struct io_uring_getevents_arg at 0, struct __kernel_timespec at 32, arguments of io_uring_register(2) at 64. */
+  readonly #arguments = mapArena(128);
+  #tail = 0;
+  #head = 0;
+  #queued = 0;
+  #batch = 0;
+  #answered = 0;
+  #cancelled = 0;
+  readonly #armed = new Uint8Array(MAX_TAGS);
+  readonly #ready = new Int32Array(MAX_TAGS);
+  #readyCount = 0;
+  readonly #freeFiles = Array.from({ length: MAX_FILES }, (_, i) => MAX_FILES - 1 - i);
+
+  /**
+   * @param setup for tests: another kernel
+   * @throws StillwireError SYSCALL, NO_PRIVILEGE: the kernel has no io_uring, an old one (before 6.1), or forbids it
+   */
+  constructor(setup: RingSetup = systemSetup) {
+    const params = mapArena(Abi.PARAMS.bytes);
+    const word = new Int32Array(params.bytes.buffer, params.bytes.byteOffset);
+    word[Abi.PARAMS.cqEntries] = CQ_ENTRIES;
+    word[Abi.PARAMS.flags] = Abi.SETUP_FLAGS;
+    this.#fd = check(setup(SQ_ENTRIES, params.address), 'io_uring_setup');
+    const at = (name: keyof typeof Abi.PARAMS): number => word[Abi.PARAMS[name]]!;
+    const entries = at('sqEntries');
+    const mapped: Mapping[] = [];
+    try {
+      // Submissions and completions lie in one mapping (IORING_FEAT_SINGLE_MMAP, 5.4); the completions behind.
+      const ringBytes = Math.max(at('cqes') + at('cqEntries') * Abi.CQE_BYTES, at('sqArray') + entries * 4);
+      mapped.push((this.#ring = mapOf(this.#fd, ringBytes, Abi.OFFSET_SQ_RING)));
+      mapped.push((this.#requests = mapOf(this.#fd, entries * Abi.SQE_BYTES, Abi.OFFSET_SQES)));
+      this.#words = new Int32Array(this.#ring.memory);
+      this.#sqes = new Int32Array(this.#requests.memory);
+      this.#registerTable();
+    } catch (error) {
+      for (const each of mapped) unmap(each);
+      closeFd(this.#fd);
+      throw error;
+    }
+    this.#sqTail = at('sqTail') >> 2;
+    this.#sqMask = this.#words[at('sqMask') >> 2]!;
+    this.#cqHead = at('cqHead') >> 2;
+    this.#cqTail = at('cqTail') >> 2;
+    this.#cqMask = this.#words[at('cqMask') >> 2]!;
+    this.#cqes = at('cqes') >> 2;
+    const array = at('sqArray') >> 2;
+    for (let i = 0; i < entries; i++) this.#words[array + i] = i; // requests are submitted as they lie
+  }
+
+  #register(operation: number, count: number): number {
+    return cRegister(Abi.SYS_REGISTER, this.#fd, operation, this.#arguments.address + 64, count);
+  }
+
+  /** An empty table of files. */
+  #registerTable(): void {
+    const argument = this.#arguments.bytes; // struct io_uring_rsrc_register
+    argument.fill(0, 64);
+    argument.writeUInt32LE(MAX_FILES, 64);
+    argument.writeUInt32LE(Abi.FILES_SPARSE, 68);
+    check(this.#register(Abi.REGISTER_FILES2, 32), 'io_uring_register', 'a table of files');
+  }
+
+  #setFile(place: number, fd: number): void {
+    const argument = this.#arguments; // struct io_uring_rsrc_update, and the descriptor behind it
+    argument.bytes.fill(0, 64);
+    argument.bytes.writeUInt32LE(place, 64);
+    putPointer(argument.bytes, 72, argument.address + 96);
+    argument.bytes.writeInt32LE(fd, 96);
+    check(this.#register(Abi.REGISTER_FILES_UPDATE, 1), 'io_uring_register', `fd ${fd}`);
+  }
+
+  /** Registers the open file of a descriptor, for {@link read} and {@link write}; its place. At most 1024 at a time. */
+  addFile(fd: number): number {
+    const place = this.#freeFiles.pop();
+    if (place === undefined) throw systemError(EBUSY, 'io_uring_register', `fd ${fd}`);
+    this.#setFile(place, fd);
+    return place;
+  }
+
+  removeFile(place: number): void {
+    this.#setFile(place, -1);
+    this.#freeFiles.push(place);
+  }
+
+  /** The word at which the next request begins. */
+  #next(): number {
+    if (this.#queued > this.#sqMask) this.#submit();
+    const at = (this.#tail & this.#sqMask) * SQE_WORDS;
+    this.#tail = (this.#tail + 1) | 0;
+    this.#queued++;
+    return at;
+  }
+
+  #request(operation: number, fd: number, address: number, length: number, flags: number): number {
+    const at = this.#next();
+    const sqes = this.#sqes;
+    sqes[at] = operation;
+    sqes[at + 1] = fd;
+    sqes[at + 2] = sqes[at + 3] = 0; // offset: none in a device
+    sqes[at + 4] = address; // what does not fit into 32 bits is cut off
+    sqes[at + 5] = address > 0xffff_ffff ? Math.floor(address / 0x1_0000_0000) : 0;
+    sqes[at + 6] = length;
+    sqes[at + 7] = flags;
+    sqes[at + 10] = 0; // buffer, personality
+    return at;
+  }
+
+  #transfer(operation: number, file: number, address: number, length: number): void {
+    const at = this.#request(operation + Abi.SQE_FIXED_FILE * 0x100, file, address, length, Abi.RWF_NOWAIT);
+    this.#sqes[at + 8] = this.#batch++;
+    this.#sqes[at + 9] = BATCH;
+  }
+
+  /** Adds a read(2) of `length` bytes to the batch. */
+  read(file: number, address: number, length: number): void {
+    this.#transfer(Abi.OP_READ, file, address, length);
+  }
+
+  /** Adds a write(2) to the batch. */
+  write(file: number, address: number, length: number): void {
+    this.#transfer(Abi.OP_WRITE, file, address, length);
+  }
+
+  /** Executes the batch; when it returns, every request of it has ended and {@link results} says how. */
+  run(): void {
+    this.#submit();
+    this.#reap();
+    while (this.#answered < this.#batch) {
+      this.#enter(this.#batch - this.#answered, Abi.ENTER_GETEVENTS);
+      this.#reap();
+    }
+    this.#batch = this.#answered = 0;
+  }
+
+  /** Tells `tag`, once, when `fd` is readable or broken. */
+  watch(fd: number, tag: number): void {
+    const at = this.#request(Abi.OP_POLL_ADD, fd, 0, 0, Abi.POLLIN);
+    this.#sqes[at + 8] = tag;
+    this.#sqes[at + 9] = WATCH;
+    this.#armed[tag] = 1;
+  }
+
+  #isArmed(tag: number): boolean {
+    return this.#armed[tag] === 1;
+  }
+
+  /** `tag` is told no more, and what it was watched on is let go. */
+  unwatch(tag: number): void {
+    if (this.#isArmed(tag)) {
+      const at = this.#request(Abi.OP_ASYNC_CANCEL, -1, tag, 0, 0);
+      this.#sqes[at + 5] = WATCH;
+      this.#sqes[at + 8] = tag;
+      this.#sqes[at + 9] = CANCEL;
+      const cancelled = this.#cancelled + 1;
+      while (this.#cancelled < cancelled || this.#isArmed(tag)) {
+        this.#enter(1, Abi.ENTER_GETEVENTS);
+        this.#reap();
+      }
+    }
+    let kept = 0;
+    for (let i = 0; i < this.#readyCount; i++) {
+      if (this.#ready[i] !== tag) this.#ready[kept++] = this.#ready[i]!;
+    }
+    this.#readyCount = kept;
+  }
+
+  /** Waits at most `microseconds` (negative: for ever) and fills `tags`; how many can be read. */
+  wait(microseconds: number, tags: Int32Array): number {
+    const wanted = this.#readyCount > 0 || microseconds === 0 ? 0 : 1;
+    if (wanted === 1 && microseconds > 0) this.#enterFor(microseconds);
+    else this.#enter(wanted, Abi.ENTER_GETEVENTS);
+    this.#reap();
+    const count = Math.min(this.#readyCount, tags.length);
+    for (let i = 0; i < count; i++) tags[i] = this.#ready[i]!;
+    this.#readyCount -= count;
+    this.#ready.copyWithin(0, count, count + this.#readyCount);
+    return count;
+  }
+
+  /** Submits what is queued. */
+  #submit(): void {
+    while (this.#queued > 0) this.#enter(0, 0);
+  }
+
+  #enterFor(microseconds: number): void {
+    const { bytes, address } = this.#arguments;
+    putPointer(bytes, 16, address + 32);
+    bytes.writeUInt32LE(Math.floor(microseconds / 1_000_000), 32);
+    bytes.writeUInt32LE((microseconds % 1_000_000) * 1000, 40);
+    this.#enter(1, Abi.ENTER_GETEVENTS | Abi.ENTER_EXT_ARG, address, 24);
+  }
+
+  /** Submits what is queued, and waits for `complete` completions; less when interrupted or timed out. */
+  #enter(complete: number, flags: number, argument = 0, size = 0): void {
+    this.#words[this.#sqTail] = this.#tail;
+    const result = cEnter(Abi.SYS_ENTER, this.#fd, this.#queued, complete, flags, argument, size);
+    if (result >= 0) {
+      this.#queued -= result;
+      return;
+    }
+    const code = errno();
+    if (code === EAGAIN || code === EBUSY)
+      this.#reap(); // short of memory, or of room for completions: again
+    else if (code !== EINTR && code !== ETIME) throw systemError(code, 'io_uring_enter');
+  }
+
+  #reap(): void {
+    const words = this.#words;
+    const tail = words[this.#cqTail]!;
+    let head = this.#head;
+    while (head !== tail) {
+      const at = this.#cqes + (head & this.#cqMask) * 4;
+      const what = words[at]!;
+      const kind = words[at + 1];
+      if (kind === BATCH) {
+        this.results[what] = words[at + 2]!;
+        this.#answered++;
+      } else if (kind === WATCH) {
+        this.#armed[what] = 0;
+        this.#ready[this.#readyCount++] = what;
+      } else this.#cancelled++;
+      head = (head + 1) | 0;
+    }
+    words[this.#cqHead] = this.#head = head;
+  }
+
+  /** Nothing may be used any more. Whoever watches unwatches before, or files stay open for a while yet. */
+  close(): void {
+    unmap(this.#ring);
+    unmap(this.#requests);
+    closeFd(this.#fd);
+  }
+}
