@@ -7,6 +7,7 @@
  * it back is recognised by it, and no guest can forge one.
  */
 import { randomBytes } from 'node:crypto';
+import { u16 } from './bytes.js';
 import { MIN_FRAME_BYTES } from './types.js';
 
 const DESTINATION = Buffer.from([0x01, 0x80, 0xc2, 0x00, 0x00, 0x0f]);
@@ -39,7 +40,7 @@ export function isSentinel(
   length: number,
   nonces: readonly Uint8Array[],
 ): boolean {
-  if (bytes.readUInt16BE(typeAt) !== SENTINEL_ETHERTYPE || length < NONCE_OFFSET + NONCE_BYTES) return false;
+  if (u16(bytes, typeAt) !== SENTINEL_ETHERTYPE || length < NONCE_OFFSET + NONCE_BYTES) return false;
   const at = typeAt + 2 + MAGIC.length;
   return nonces.some((nonce) => bytes.compare(nonce, 0, NONCE_BYTES, at, at + NONCE_BYTES) === 0);
 }

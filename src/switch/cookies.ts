@@ -11,6 +11,7 @@
  * found so. But its answer is not waited for.
  */
 import { ARP_REPLY, parseArp } from '../frame/arp.js';
+import { u16 } from '../frame/bytes.js';
 import {
   cookieStem,
   ECHO_ANSWER,
@@ -97,7 +98,7 @@ export class Cookies {
    * @param port the number of the port it came from; @param typeAt where its EtherType lies
    */
   takes(port: number, bytes: Buffer, typeAt: number, end: number, now: number): boolean {
-    const type = bytes.readUInt16BE(typeAt);
+    const type = u16(bytes, typeAt);
     if (type === ETHERTYPE.arp) return this.#takesArp(port, bytes, typeAt + 2, end);
     return type === ETHERTYPE.experimental && this.#takesEcho(port, bytes, typeAt + 2, end, now);
   }

@@ -7,6 +7,7 @@
  *     takes plain frames only:    made plain once (segments, checksums); each of these is a frame of its own there
  *   every port's present burst is sent; what a port does not take now is copied to its queue
  */
+import { u16 } from '../frame/bytes.js';
 import { ETHERTYPE, isMulticast, isReservedMulticast } from '../frame/ethernet.js';
 import { isPlain } from '../frame/segment.js';
 import { MAX_FRAME_BYTES, MIN_FRAME_BYTES, type PortId } from '../frame/types.js';
@@ -94,7 +95,7 @@ export class Forwarder {
     if (vlan === RESERVED_VLAN) return this.#discard(member, 'vlan');
 
     segment.table.learn(bytes, start + 6, vlan, member.index, this.#now);
-    if (bytes.readUInt16BE(typeAt) === ETHERTYPE.arp && hasRing(member.port.kind)) {
+    if (u16(bytes, typeAt) === ETHERTYPE.arp && hasRing(member.port.kind)) {
       const tag = member.vlan === 0 ? vlan : 0;
       this.#markers.cookies.learn(member.index, tag, bytes, start + 6, typeAt + 2, end);
     }

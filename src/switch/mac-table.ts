@@ -13,6 +13,7 @@
  * longer by no more than his quota.
  */
 import { randomInt } from 'node:crypto';
+import { u16 } from '../frame/bytes.js';
 import { formatMac } from '../frame/ethernet.js';
 
 /** Stations one port may have: more than stand behind any uplink of a lab. */
@@ -35,6 +36,9 @@ interface Group {
 
 /** Small enough to stay a small integer to V8. */
 const oddNumber = (): number => randomInt(2 ** 29) * 2 + 1;
+/** The last four bytes of the address at `at`. */
+const lowOf = (bytes: Uint8Array, at: number): number => (u16(bytes, at + 2) << 16) | u16(bytes, at + 4);
+
 const grown = (array: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> => {
   const larger = new Int32Array(length).fill(NONE);
   larger.set(array);
@@ -83,8 +87,8 @@ export class MacTable {
 
   /** Notes that the address at `at` was heard on `port`; a station that moved is there from now on. */
   learn(bytes: Buffer, at: number, vlan: number, port: number, now: number): void {
-    const high = (vlan << 16) | bytes.readUInt16BE(at);
-    const low = bytes.readInt32BE(at + 2);
+    const high = (vlan << 16) | u16(bytes, at);
+    const low = lowOf(bytes, at);
     let place = this.#placeOf(high, low);
     const group = (this.#groups[port] ??= { oldest: NONE, newest: NONE, count: 0 });
     if (place === NONE || this.#port[place] !== port) {
@@ -102,7 +106,7 @@ export class MacTable {
 
   /** The port of the address at `at`, or -1. */
   find(bytes: Buffer, at: number, vlan: number, now: number): number {
-    const place = this.#placeOf((vlan << 16) | bytes.readUInt16BE(at), bytes.readInt32BE(at + 2));
+    const place = this.#placeOf((vlan << 16) | u16(bytes, at), lowOf(bytes, at));
     return place === NONE || now - this.#heard[place]! > this.#ageing ? NONE : this.#port[place]!;
   }
 
