@@ -85,7 +85,7 @@ async function start(bench: FaultBench, operation: FaultCase['operation'], failA
   }
   await bench.begin(failAt);
   await delay(200);
-  return bench.start(['checkpoint', IMAGE, '--drain', '1000', ...(operation === 'kill' ? ['--kill'] : [])]);
+  return bench.start(['checkpoint', IMAGE, '--drain', '5000', ...(operation === 'kill' ? ['--kill'] : [])]);
 }
 
 async function untilReached(bench: FaultBench, { child }: Started): Promise<void> {
@@ -106,7 +106,7 @@ async function holdInto(bench: FaultBench, { fault }: FaultCase): Promise<Outcom
     '--lease',
     '500',
     '--drain',
-    '1000',
+    '5000',
     '--',
     'sh',
     '-c',
