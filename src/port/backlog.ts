@@ -36,10 +36,10 @@ export class Backlog {
     this.#costOf = costOf;
   }
 
-  /** A receive that asked for BURST frames brought these. */
-  note(list: FrameList): void {
+  /** A receive that asked for so many frames brought these. */
+  note(list: FrameList, asked = BURST): void {
     for (let i = 0; i < list.count; i++) this.#received += this.#costOf(list.length[i]!);
-    if (list.count === BURST) return;
+    if (list.count === asked) return;
     this.#wasFull = this.mayHaveOverrun;
     this.#received = 0;
   }

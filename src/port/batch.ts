@@ -68,6 +68,8 @@ export class FrameList {
   /** Offset of each frame's first byte. */
   readonly start = new Int32Array(BURST);
   readonly length = new Int32Array(BURST);
+  /** Of a burst received: as many as were asked for, so that more may wait. */
+  full = false;
   /**
    * For a port that sends all frames at once and is asked about each: what became of them, those before `answered`.
    * Adding a frame makes the list another.

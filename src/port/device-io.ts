@@ -1,17 +1,22 @@
 /**
- * How a TAP's descriptor is read and written, one frame per call of the kernel's. It is a part of its own because there
- * are two ways to make these calls: one by one, here, and many at a time (ring-io.ts).
+ * How a TAP's descriptor is read and written: a frame in one piece, its virtio-net header right before it. It is a part
+ * of its own because there are two ways to do it: one frame per call, here, and many at a time (ring-io.ts).
  */
-import { MAX_FRAME_BYTES } from '../frame/types.js';
-import { MessageVector, noteSent } from '../sys/index.js';
+import { MAX_FRAME_BYTES, VNET_HEADER_BYTES } from '../frame/types.js';
+import { noteSent, readTap, writeTap } from '../sys/index.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
 
+/** The longest piece. */
+export const READ_BYTES = VNET_HEADER_BYTES + MAX_FRAME_BYTES;
+
 export interface DeviceIo {
+  /** Frames worth asking for now, 1..BURST. */
+  readonly likely: number;
   /**
-   * Fills `list` with frames that wait, until BURST of them or none is left; how many. -errno when the descriptor
+   * Fills `list` with frames that wait, until `most` of them or none is left; how many. -errno when the descriptor
    * refused to be read, which ends the list too.
    */
-  receive(list: FrameList): number;
+  receive(list: FrameList, most: number): number;
   /** As {@link Port.send}. */
   send(list: FrameList, from: number): number;
   /** Lets go of the descriptor, which is not closed. */
@@ -19,37 +24,35 @@ export interface DeviceIo {
 }
 
 export class PlainIo implements DeviceIo {
+  readonly likely = BURST;
   readonly #fd: number;
   readonly #memory: FrameMemory;
-  readonly #incoming = new MessageVector(BURST);
-  readonly #outgoing = new MessageVector(1);
+  readonly #address: number;
 
   constructor(fd: number, memory: FrameMemory) {
     this.#fd = fd;
     this.#memory = memory;
-    for (let i = 0; i < BURST; i++) {
-      const slot = memory.arena.address + memory.receiveSlot(i);
-      this.#incoming.set(i, slot, slot + FRAME_OFFSET, MAX_FRAME_BYTES);
-    }
+    this.#address = memory.arena.address;
   }
 
-  receive(list: FrameList): number {
+  receive(list: FrameList, most: number): number {
     list.count = 0;
-    while (list.count < BURST) {
-      const length = this.#incoming.read(this.#fd, list.count);
-      if (length < 0) return length;
-      if (length === 0) break;
+    while (list.count < most) {
       const slot = this.#memory.receiveSlot(list.count);
-      list.add(slot, slot + FRAME_OFFSET, length);
+      const start = slot + FRAME_OFFSET;
+      const bytes = readTap(this.#fd, this.#address + start - VNET_HEADER_BYTES, READ_BYTES);
+      if (bytes < 0) return bytes;
+      if (bytes === 0) break;
+      this.#memory.partHeader(slot, start);
+      list.add(slot, start, bytes - VNET_HEADER_BYTES);
     }
     return list.count;
   }
 
   send(list: FrameList, from: number): number {
-    const base = this.#memory.arena.address;
     for (let i = from; i < list.count; i++) {
-      this.#outgoing.set(0, base + list.slot[i]!, base + list.start[i]!, list.length[i]!);
-      const result = this.#outgoing.write(this.#fd, 0);
+      const header = this.#memory.joinHeader(list.slot[i]!, list.start[i]!);
+      const result = writeTap(this.#fd, this.#address + header, VNET_HEADER_BYTES + list.length[i]!);
       if (result <= 0) return i > from ? i - from : result;
       noteSent(i);
     }

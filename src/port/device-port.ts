@@ -18,6 +18,7 @@ import {
   type LinkCounters,
   type LinkStatistics,
 } from '../sys/index.js';
+import { Appetite } from './appetite.js';
 import { Backlog } from './backlog.js';
 import type { FrameList } from './batch.js';
 import type { DeviceIo } from './device-io.js';
@@ -47,6 +48,7 @@ export class DevicePort implements Port {
   readonly #kernel: KernelEvidence;
   /** A frame takes one place in the ring, however long it is (drivers/net/tun.c, tun_net_xmit). */
   readonly #backlog: Backlog;
+  readonly #appetite = new Appetite();
   readonly #index: number;
   readonly #baseFrames: number;
   #baseDropped: number;
@@ -68,9 +70,11 @@ export class DevicePort implements Port {
   }
 
   receive(list: FrameList): number {
-    this.#gone = this.#parts.io.receive(list) === -EBADFD; // detached (tun_chr_read_iter)
+    const asked = Math.min(this.#appetite.frames, this.#parts.io.likely);
+    this.#gone = this.#parts.io.receive(list, asked) === -EBADFD; // detached (tun_chr_read_iter)
     if (this.#gone && list.count === 0) return -1;
-    this.#backlog.note(list);
+    this.#appetite.note(list, asked);
+    this.#backlog.note(list, asked);
     this.#received += list.count;
     return list.count;
   }

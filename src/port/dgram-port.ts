@@ -129,6 +129,7 @@ export class DgramPort implements Port {
       bytes += datagramCost(length);
     }
     this.#received += list.count;
+    list.full = list.count === BURST;
     this.#arrivals.note(list.count, bytes, count >= 0 && count < BURST);
     return list.count;
   }

@@ -12,6 +12,7 @@ import {
   openPacketSocket,
   takePacketDrops,
 } from '../sys/index.js';
+import { Appetite } from './appetite.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
 import type { PacketReceiver } from './packet-receiver.js';
 import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
@@ -31,6 +32,7 @@ export class ExternalPort implements Port {
   readonly id: PortId;
   readonly receiveFd: number;
   readonly #parts: ExternalPortParts;
+  readonly #appetite = new Appetite();
   readonly #vector = new MessageVector(BURST);
   #received = 0;
   #drops = 0;
@@ -43,7 +45,9 @@ export class ExternalPort implements Port {
   }
 
   receive(list: FrameList): number {
-    const count = this.#parts.receiver.receive(this.receiveFd, list);
+    const asked = this.#appetite.frames;
+    const count = this.#parts.receiver.receive(this.receiveFd, list, asked);
+    this.#appetite.note(list, asked);
     this.#received += count;
     return count;
   }

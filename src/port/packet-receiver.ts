@@ -19,8 +19,9 @@ export class PacketReceiver {
     this.#vector.armControl(BURST);
   }
 
-  receive(fd: number, list: FrameList): number {
-    const count = this.#vector.receive(fd, BURST);
+  /** Fills `list` with frames that wait, at most `most`; how many. */
+  receive(fd: number, list: FrameList, most = BURST): number {
+    const count = this.#vector.receive(fd, most);
     list.count = 0;
     for (let i = 0; i < count; i++) {
       const slot = this.#memory.receiveSlot(i);

@@ -31,8 +31,8 @@ export interface Port {
   readonly receiveFd: number;
 
   /**
-   * Fills `list` from its beginning with frames that wait, at most BURST of them; how many. Negative when the device
-   * is gone and nothing will ever come again.
+   * Fills `list` from its beginning with frames that wait, at most BURST of them, and fewer where they are long; how
+   * many. Negative when the device is gone and nothing will ever come again.
    */
   receive(list: FrameList): number;
 

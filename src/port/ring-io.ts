@@ -11,13 +11,10 @@
  * - while sends are noted for whoever comes after a crash, frames go one by one: a kill in the midst of a burst of
  *   which nothing is noted yet would double all of it.
  */
-import { MAX_FRAME_BYTES, VNET_HEADER_BYTES } from '../frame/types.js';
+import { VNET_HEADER_BYTES } from '../frame/types.js';
 import { areNoted, copyMemory, EAGAIN, EINVAL, hasFiniteSendBuffer, type Ring } from '../sys/index.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
-import { PlainIo, type DeviceIo } from './device-io.js';
-
-const READ_BYTES = VNET_HEADER_BYTES + MAX_FRAME_BYTES;
-const FIRST_READ = 2;
+import { PlainIo, READ_BYTES, type DeviceIo } from './device-io.js';
 
 export class RingIo implements DeviceIo {
   readonly #ring: Ring;
@@ -25,8 +22,8 @@ export class RingIo implements DeviceIo {
   readonly #memory: FrameMemory;
   readonly #address: number;
   readonly #plain: PlainIo;
-  /** Frames asked for at first: about as many as there were lately, and one more to see the end. */
-  #expected = FIRST_READ;
+  /** What is asked for costs something even when it is not there: about as many as there were lately. */
+  likely = 1;
 
   private constructor(ring: Ring, file: number, fd: number, memory: FrameMemory) {
     this.#ring = ring;
@@ -47,16 +44,25 @@ export class RingIo implements DeviceIo {
     return undefined;
   }
 
-  receive(list: FrameList): number {
+  receive(list: FrameList, most: number): number {
+    if (most === 1) {
+      const came = this.#plain.receive(list, 1); // one call as well, and a cheaper one
+      this.#guess(came, 1);
+      return came;
+    }
     list.count = 0;
-    let asked = this.#expected;
     let last: number;
-    do {
-      last = this.#read(list, asked);
-      asked = Math.min(2 * asked, BURST - list.count);
-    } while (last > 0 && asked > 0);
-    this.#expected = Math.min(BURST, (this.#expected + list.count + FIRST_READ) >> 1);
+    do last = this.#read(list, most - list.count);
+    while (last > 0 && list.count < most);
+    this.#guess(list.count, most);
     return last < 0 && last !== -EAGAIN ? last : list.count;
+  }
+
+  /** As many as came and a few more, so that the end is seen without asking again; where they come singly, one. */
+  #guess(came: number, asked: number): void {
+    const half = (this.likely + came) >> 1;
+    const next = came === asked ? 2 * asked : Math.max(half, came > 1 ? came + 1 + (came >> 2) : 1);
+    this.likely = Math.min(BURST, next);
   }
 
   /** Reads up to `count` frames more. What the last of these reads said: if it found nothing, the ring was empty then. */
@@ -88,8 +94,10 @@ export class RingIo implements DeviceIo {
   }
 
   send(list: FrameList, from: number): number {
-    if (areNoted()) return this.#plain.send(list, from);
-    if (list.answered <= from) this.#write(list, from);
+    if (list.answered <= from) {
+      if (areNoted() || list.count - from === 1) return this.#plain.send(list, from);
+      this.#write(list, from);
+    }
     const { results } = list;
     let i = from;
     while (i < list.answered && results[i]! > 0) i++;

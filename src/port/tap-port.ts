@@ -24,6 +24,7 @@ import {
   unsentBytes,
   type LinkStatistics,
 } from '../sys/index.js';
+import { Appetite } from './appetite.js';
 import { Backlog, truesizeBound } from './backlog.js';
 import { Baseline } from './baseline.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
@@ -70,6 +71,7 @@ export class TapPort implements Port {
   readonly tunFd: number;
   readonly #parts: TapPortParts;
   readonly #kernel: KernelEvidence;
+  readonly #appetite = new Appetite();
   readonly #backlog = new Backlog(2 * SOCKET_BUFFER_BYTES, truesizeBound);
   readonly #index: number;
   readonly #vector = new MessageVector(BURST);
@@ -104,8 +106,10 @@ export class TapPort implements Port {
   }
 
   receive(list: FrameList): number {
-    const count = this.#parts.receiver.receive(this.receiveFd, list);
-    this.#backlog.note(list);
+    const asked = this.#appetite.frames;
+    const count = this.#parts.receiver.receive(this.receiveFd, list, asked);
+    this.#appetite.note(list, asked);
+    this.#backlog.note(list, asked);
     this.#received += count;
     return count;
   }

@@ -60,6 +60,11 @@ export class Forwarder {
     return count;
   }
 
+  /** More may wait where the last burst came from. */
+  get more(): boolean {
+    return this.#burst.full;
+  }
+
   #discard(member: Member, reason: DiscardReason): void {
     member.row[Row.DISCARDED + DISCARD_REASONS.indexOf(reason)]!++;
   }

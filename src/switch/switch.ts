@@ -122,6 +122,11 @@ export class Switch {
     return member === undefined ? 0 : this.#forwarder.receive(member, now);
   }
 
+  /** Whether more frames may wait where the last {@link receive} found its burst. */
+  get more(): boolean {
+    return this.#forwarder.more;
+  }
+
   /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
   serve(now: number): number | undefined {
     this.#kept.secure();

@@ -1,10 +1,15 @@
 /**
  * The engine for kernels that allow io_uring: it waits in the ring through which devices are read and written, so that
- * asking for the next frames costs no call of its own. What is received and sent is done as ever by the ports, in their
- * turn: nothing is read ahead, nothing is being sent between two turns.
+ * asking to be woken costs no call of its own. What is received and sent is done as ever by the ports, in their turn:
+ * nothing is read ahead, nothing is still being sent between two turns.
+ *
+ * A port is either waited for or visited: one that has just brought all it was asked for is visited again in the next
+ * turn, a busy one (pressure.ts) after a while, whatever comes first of that and anything else. All others wake us.
  */
 import { clearEvent, MAX_TAGS, monotonicMs, type Ring } from '../sys/index.js';
+import { MAX_PORTS } from './counters.js';
 import type { Engine } from './engine.js';
+import { Pressure, VISIT_US } from './pressure.js';
 import type { Switch } from './switch.js';
 
 const CONTROL = MAX_TAGS - 1;
@@ -18,7 +23,11 @@ export class UringEngine implements Engine {
   readonly #controlFd: number;
   readonly #onControl: () => void;
   readonly #watched = new Map<number, number>(); // descriptors by port number
-  #wait = -1;
+  readonly #pressure = new Pressure(MAX_PORTS);
+  /** Numbers of the ports that are visited, and not waited for. */
+  readonly #visited: number[] = [];
+  /** Microseconds. */
+  #wait = Infinity;
 
   /** @param ring outlives the engine; @param controlFd an eventfd that says commands wait; @param onControl executes them */
   constructor(core: Switch, ring: Ring, controlFd: number, onControl: () => void) {
@@ -43,15 +52,19 @@ export class UringEngine implements Engine {
   }
 
   turn(): void {
-    const count = this.#ring.wait(this.#wait, this.#ready);
+    const count = this.#ring.wait(this.#wait === Infinity ? -1 : this.#wait, this.#ready);
     const now = monotonicMs();
+    this.#wait = Infinity;
+    for (let i = this.#visited.length - 1; i >= 0; i--) {
+      if (!this.#receive(this.#visited[i]!, now)) this.#visited.splice(i, 1);
+    }
     for (let i = 0; i < count; i++) {
       const tag = this.#ready[i]!;
       if (tag === CONTROL) this.#control();
-      else this.#serve(tag, now);
+      else if (this.#receive(tag, now)) this.#visited.push(tag);
     }
-    const next = this.#switch.serve(monotonicMs());
-    this.#wait = next === undefined ? -1 : Math.ceil(next * 1000);
+    const next = this.#switch.serve(now);
+    if (next !== undefined) this.#wait = Math.min(this.#wait, Math.ceil(next * 1000));
   }
 
   #control(): void {
@@ -60,11 +73,23 @@ export class UringEngine implements Engine {
     this.#onControl();
   }
 
-  #serve(index: number, now: number): void {
+  /** Gives a port its turn and sees to it that there is another; whether it is to be visited for that. */
+  #receive(index: number, now: number): boolean {
     const fd = this.#watched.get(index);
-    if (fd === undefined) return; // removed in this very turn
-    if (this.#switch.receive(index, now) < 0) this.#watched.delete(index);
-    else this.#ring.watch(fd, index);
+    if (fd === undefined) return false; // removed since
+    const frames = this.#switch.receive(index, now);
+    if (frames < 0) {
+      this.#watched.delete(index); // its device is gone
+      return false;
+    }
+    const busy = this.#pressure.note(index, frames, now);
+    if (this.#switch.more && frames > 0) this.#wait = 0;
+    else if (busy) this.#wait = Math.min(this.#wait, VISIT_US);
+    else {
+      this.#ring.watch(fd, index);
+      return false;
+    }
+    return true;
   }
 
   /** Lets go of every descriptor; the ports close theirs. */

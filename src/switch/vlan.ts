@@ -5,8 +5,7 @@ import { ETHERTYPE } from '../frame/ethernet.js';
 /** Reserved by IEEE 802.1Q, never on a wire. */
 export const RESERVED_VLAN = 0x0fff;
 
-export const isTagged = (bytes: Buffer, start: number): boolean =>
-  u16(bytes, start + 12) === ETHERTYPE.vlan;
+export const isTagged = (bytes: Buffer, start: number): boolean => u16(bytes, start + 12) === ETHERTYPE.vlan;
 
 /** Of a frame that {@link isTagged}; 0 for one that has a priority only. */
 export const vlanIn = (bytes: Buffer, start: number): number => u16(bytes, start + 14) & 0x0fff;

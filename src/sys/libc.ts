@@ -55,6 +55,13 @@ export function check(result: number, call: string, about = ''): number {
   throw systemError(errno(), call, about);
 }
 
+/** Folds "not now" to 0 and any other failure to -errno; for the hot path, where neither is an error. */
+export function settle(result: number): number {
+  if (result >= 0) return result;
+  const code = errno();
+  return code === EAGAIN || code === EINTR ? 0 : -code;
+}
+
 /** The error for a failed call. */
 export function systemError(code: number, call: string, about = ''): StillwireError {
   const name = errnoName(code);

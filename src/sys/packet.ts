@@ -4,7 +4,7 @@
  * Why not the simpler settings: PACKET_QDISC_BYPASS makes a super-frame to a device without TSO fail with ENOBUFS
  * instead of being segmented; protocol 0 at creation keeps frames of other devices out before the bind.
  */
-import { check, EAGAIN, EINTR, errno, native } from './libc.js';
+import { check, native, settle } from './libc.js';
 import { closeFd } from './fd.js';
 import { mapArena, putPointer, type Arena } from './memory.js';
 import { headersToSend, MESSAGE_BYTES } from './send-notes.js';
@@ -46,8 +46,6 @@ const cRecvmmsg = native<[number, number, number, number, number]>(
 const cSendmmsg = native<[number, number, number, number]>(
   'int sendmmsg(int fd, intptr_t messages, unsigned int count, int flags)',
 );
-const cReadv = native<[number, number, number]>('long readv(int fd, intptr_t vector, int count)');
-const cWritev = native<[number, number, number]>('long writev(int fd, intptr_t vector, int count)');
 
 // struct mmsghdr: msghdr (name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48), len 56.
 const IOVEC_BYTES = 16;
@@ -59,7 +57,7 @@ const VNET_BYTES = 10;
 
 /**
  * A fixed number of messages, each two pieces: the virtio-net header and the frame. Laid out once; a message's
- * pieces are set by address. Serves recvmmsg, sendmmsg and, message by message, readv and writev.
+ * pieces are set by address. Serves recvmmsg and sendmmsg.
  */
 export class MessageVector {
   readonly capacity: number;
@@ -151,24 +149,6 @@ export class MessageVector {
   send(fd: number, from: number, to: number): number {
     return settle(cSendmmsg(fd, headersToSend(this.#memory, from, to), to - from, MSG_DONTWAIT));
   }
-
-  /** readv of one frame into message `i`: its bytes without the header, 0 when nothing waits. */
-  read(fd: number, i: number): number {
-    const length = settle(cReadv(fd, this.#iovAddress(i), 2));
-    return length <= 0 ? length : length - this.#headerBytes;
-  }
-
-  /** writev of message `i`: 1 when taken, 0 when full, -errno when refused. */
-  write(fd: number, i: number): number {
-    return Math.min(1, settle(cWritev(fd, this.#iovAddress(i), 2)));
-  }
-}
-
-/** Folds "not now" to 0 and any other failure to -errno. */
-function settle(result: number): number {
-  if (result >= 0) return result;
-  const code = errno();
-  return code === EAGAIN || code === EINTR ? 0 : -code;
 }
 
 function setOption(fd: number, level: number, name: number, value: number, what: string): void {

@@ -3,7 +3,7 @@
  * thread that opened it. IFF_NO_PI equals IFF_NOFILTER (0x1000).
  */
 import { fstatSync } from 'node:fs';
-import { check, EAGAIN, EINTR, errno, native, systemError } from './libc.js';
+import { check, EAGAIN, EINTR, errno, native, settle, systemError } from './libc.js';
 import { closeFd, O_NONBLOCK, O_RDWR, openFd } from './fd.js';
 
 const TUNSETIFF = 0x400454ca;
@@ -30,6 +30,8 @@ const cIoctlNumber = native<[number, number, number]>(
   'int ioctl(int fd, unsigned long request, intptr_t argument)',
 );
 
+const cReadTo = native<[number, number, number]>('long read(int fd, intptr_t buffer, size_t count)');
+const cWriteFrom = native<[number, number, number]>('long write(int fd, intptr_t buffer, size_t count)');
 const cRead = native<[number, Uint8Array, number]>('long read(int fd, void *buffer, size_t count)');
 
 /** What every descriptor of a TAP was opened on. */
@@ -130,3 +132,11 @@ export function readRing(fd: number, into: Buffer): number {
   if (errno() === EAGAIN || errno() === EINTR) return 0;
   throw systemError(errno(), 'read', `fd ${fd}`);
 }
+
+/** Reads one frame, header first, to an address: its bytes, 0 when none waits, -errno when there never will be one. */
+export const readTap = (fd: number, address: number, length: number): number =>
+  settle(cReadTo(fd, address, length));
+
+/** Writes one frame, header first: its bytes, 0 when it is not taken now, -errno when it is refused. */
+export const writeTap = (fd: number, address: number, length: number): number =>
+  settle(cWriteFrom(fd, address, length));
