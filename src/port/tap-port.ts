@@ -50,6 +50,8 @@ const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
 
 export interface TapPortParts {
   readonly id: PortId;
+  /** See {@link Port.mtu}. */
+  readonly mtu?: number;
   readonly device: string;
   /** Our descriptor of the TAP; closed with the port. */
   readonly tunFd: number;
@@ -66,6 +68,7 @@ export class TapPort implements Port {
   readonly kind = 'tap' as const;
   readonly kernelProof: boolean;
   readonly id: PortId;
+  readonly mtu: number | undefined;
   readonly receiveFd: number;
   readonly tunFd: number;
   readonly #parts: TapPortParts;
@@ -90,6 +93,7 @@ export class TapPort implements Port {
   constructor(parts: TapPortParts) {
     this.#parts = parts;
     this.id = parts.id;
+    this.mtu = parts.mtu;
     this.tunFd = parts.tunFd;
     this.#index = linkIndex(parts.device);
     this.#kernel = parts.kernel ?? observedKernel(parts.statistics);

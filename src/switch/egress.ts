@@ -9,6 +9,7 @@ import { EMSGSIZE } from '../sys/index.js';
 import { BURST, FRAME_OFFSET, FrameList, type FrameMemory } from '../port/batch.js';
 import { removeTag } from '../port/packet-receiver.js';
 import type { Port } from '../port/port.js';
+import { longestOnWire } from '../frame/segment.js';
 import { VNET_HEADER_BYTES, type PortId } from '../frame/types.js';
 import * as Row from './counters.js';
 import { DROP_REASONS, type DropReason } from './ledger.js';
@@ -32,6 +33,7 @@ export const HOLD_QUEUE_BYTES = 256 * 1024 * 1024;
 const MOST_FULLNESS = 4;
 /** Addresses, tag, EtherType. */
 const TAGGED_BYTES = 18;
+const TAG_BYTES = 4;
 /** A port that takes nothing is asked again after a tenth of the time it has refused, within these bounds. */
 const RETRY_MIN_MS = 0.1;
 const RETRY_MAX_MS = 50;
@@ -53,6 +55,8 @@ export class Egress {
   readonly #memory: FrameMemory;
   /** Of the queue, in the hold file. */
   readonly #log: PortLog | undefined;
+  /** Length of an untagged frame as long as the MTU allows. */
+  readonly #longest: number;
   #blockedSince = 0;
   #retryAt = 0;
 
@@ -63,6 +67,7 @@ export class Egress {
     this.#row = row;
     this.#memory = memory;
     this.#log = log;
+    this.#longest = (port.mtu ?? Number.POSITIVE_INFINITY) + TAGGED_BYTES - TAG_BYTES;
   }
 
   /** Whether frames may be handed to {@link addDirect}: nothing waits, and no tag has to come off. */
@@ -72,8 +77,17 @@ export class Egress {
 
   /** Adds a frame of the present burst, in the arena. */
   addDirect(slot: number, start: number, length: number): void {
+    if (length > this.#longest && this.#isOversize(this.#memory.bytes, slot, start, length)) {
+      return this.refuse('oversize');
+    }
     this.#row[Row.QUEUED_SWITCHED]!++;
     this.#pending.add(slot, start, length);
+  }
+
+  /** Whether a frame, or a segment of it, is longer than the port carries; a tag, which comes off or not, is not counted. */
+  #isOversize(bytes: Buffer, header: number, start: number, length: number): boolean {
+    const allowed = this.#longest + (isTagged(bytes, start) ? TAG_BYTES : 0);
+    return longestOnWire(bytes, header, start, length) > allowed;
   }
 
   /** How full the hold queue is: from 1 on the hold must be ended. */
@@ -89,6 +103,11 @@ export class Egress {
         ? this.fullness >= MOST_FULLNESS
         : this.queue.length >= LIVE_QUEUE_FRAMES || this.queue.bytes >= LIVE_QUEUE_BYTES;
     if (full && !held) return this.#drop('queueFull');
+    const { stored } = frame;
+    const length = stored.length - VNET_HEADER_BYTES;
+    if (length > this.#longest && this.#isOversize(stored, 0, VNET_HEADER_BYTES, length)) {
+      return this.#drop('oversize');
+    }
     this.#push(frame);
   }
 
