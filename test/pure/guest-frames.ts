@@ -204,3 +204,59 @@ export function payloadsOf({ payload, size }: Pick<Super, 'payload' | 'size'>): 
   const count = Math.max(1, Math.ceil(payload.length / size));
   return Array.from({ length: count }, (_, i) => payload.subarray(i * size, (i + 1) * size));
 }
+
+export const VLAN = 5; // of the tags that guest frames have
+export const LINK_BYTES = 14;
+
+export interface Receiver {
+  /** Super-frames are cut by the switch; else by whoever is behind the port, if at all. */
+  readonly plain: boolean;
+  readonly vlan: number;
+  readonly mtu: number | undefined;
+}
+
+/** A frame that is sent. `whole`: with nothing left to do; `sum`: the checksum is; `super`: segments too. */
+export interface Sent {
+  readonly shape: Super;
+  readonly kind: 'whole' | 'sum' | 'super';
+  /** The switch is held, or released, before it. */
+  readonly turn: boolean;
+}
+
+/** What its sender gives its NIC. */
+export function made({ shape, kind }: Sent): Built {
+  const built = build(shape);
+  const { vnet, frame: bytes, ip, transport } = built;
+  if (kind === 'super') return built;
+  vnet[1] = 0;
+  vnet.writeUInt16LE(0, 4);
+  if (kind === 'sum') return built;
+  vnet.fill(0);
+  const isTcp = shape.protocol === 'tcp';
+  const field = transport + (isTcp ? 16 : 6);
+  bytes.writeUInt16BE(0, field);
+  const head = pseudo(bytes, ip, shape.version, isTcp ? 6 : 17, bytes.length - transport);
+  bytes.writeUInt16BE(0xffff - residue(head, bytes.subarray(transport)), field);
+  return built;
+}
+
+/** What comes of a frame at a port: its payloads and tags, and how many frames or segments do not fit. */
+export function expected(sent: Sent, senderVlan: number, port: Receiver) {
+  const { shape, kind } = sent;
+  const nothing = { payloads: [] as Buffer[], tags: 0, oversize: 0 };
+  if (senderVlan !== 0 && shape.tags > 0) return nothing; // no member of that VLAN
+  const inside = shape.tags > 0 || senderVlan !== 0 ? 1 : 0;
+  if (port.vlan !== 0 && inside === 0) return nothing;
+  const tags = port.vlan === 0 ? inside : 0;
+  const payloads = kind === 'super' ? payloadsOf(shape) : [shape.payload];
+  const headers = build({ ...shape, tags: 0 }).payloadAt;
+  const fits = ({ length }: Buffer): boolean =>
+    headers + length <= (port.mtu ?? Number.POSITIVE_INFINITY) + LINK_BYTES;
+  const cut = port.plain && kind === 'super';
+  const apart = cut ? payloads.filter(fits) : payloads.every(fits) ? payloads : [];
+  return { payloads: apart, tags, oversize: cut ? payloads.length - apart.length : apart.length > 0 ? 0 : 1 };
+}
+
+/** Compared as strings: far quicker than as buffers. */
+export const text = (all: readonly { readonly payloads: readonly Buffer[] }[]): string[] =>
+  all.flatMap(({ payloads }) => payloads.map((each) => each.toString('latin1')));

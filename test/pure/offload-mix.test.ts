@@ -8,34 +8,20 @@ import { Bench } from './bench.js';
 import { frame } from './frames.js';
 import {
   build,
+  expected,
   filled,
+  LINK_BYTES,
+  made,
   parse,
-  payloadsOf,
-  pseudo,
-  residue,
   shapes,
   TAKES_ALL,
   TAKES_NOTHING,
+  text,
+  VLAN,
   type Built,
-  type Super,
+  type Receiver,
+  type Sent,
 } from './guest-frames.js';
-
-const VLAN = 5; // of the tags that guest frames have
-const LINK_BYTES = 14;
-
-interface Receiver {
-  readonly plain: boolean;
-  readonly vlan: number;
-  readonly mtu: number | undefined;
-}
-
-/** `whole`: with nothing left to do; `sum`: the checksum is; `super`: segments too. */
-interface Sent {
-  readonly shape: Super;
-  readonly kind: 'whole' | 'sum' | 'super';
-  /** The switch is held, or released, before it. */
-  readonly turn: boolean;
-}
 
 const receivers: fc.Arbitrary<Receiver[]> = fc.array(
   fc.record({
@@ -56,43 +42,6 @@ const frames: fc.Arbitrary<Sent[]> = fc.array(
   }),
   { minLength: 1, maxLength: 6 },
 );
-
-function made({ shape, kind }: Sent): Built {
-  const built = build(shape);
-  const { vnet, frame: bytes, ip, transport } = built;
-  if (kind === 'super') return built;
-  vnet[1] = 0;
-  vnet.writeUInt16LE(0, 4);
-  if (kind === 'sum') return built;
-  vnet.fill(0);
-  const isTcp = shape.protocol === 'tcp';
-  const field = transport + (isTcp ? 16 : 6);
-  bytes.writeUInt16BE(0, field);
-  const head = pseudo(bytes, ip, shape.version, isTcp ? 6 : 17, bytes.length - transport);
-  bytes.writeUInt16BE(0xffff - residue(head, bytes.subarray(transport)), field);
-  return built;
-}
-
-/** What comes of a frame at a port: its payloads and tags, and how many frames or segments do not fit. */
-function expected(sent: Sent, senderVlan: number, port: Receiver) {
-  const { shape, kind } = sent;
-  const nothing = { payloads: [] as Buffer[], tags: 0, oversize: 0 };
-  if (senderVlan !== 0 && shape.tags > 0) return nothing; // no member of that VLAN
-  const inside = shape.tags > 0 || senderVlan !== 0 ? 1 : 0;
-  if (port.vlan !== 0 && inside === 0) return nothing;
-  const tags = port.vlan === 0 ? inside : 0;
-  const payloads = kind === 'super' ? payloadsOf(shape) : [shape.payload];
-  const headers = build({ ...shape, tags: 0 }).payloadAt;
-  const fits = ({ length }: Buffer): boolean =>
-    headers + length <= (port.mtu ?? Number.POSITIVE_INFINITY) + LINK_BYTES;
-  const cut = port.plain && kind === 'super';
-  const apart = cut ? payloads.filter(fits) : payloads.every(fits) ? payloads : [];
-  return { payloads: apart, tags, oversize: cut ? payloads.length - apart.length : apart.length > 0 ? 0 : 1 };
-}
-
-/** Compared as strings: far quicker than as buffers. */
-const text = (all: readonly { readonly payloads: readonly Buffer[] }[]): string[] =>
-  all.flatMap(({ payloads }) => payloads.map((each) => each.toString('latin1')));
 
 test('any mix of port offloads: byte-identical payloads, valid checksums, nothing that a port does not take', () => {
   const mix = fc.record({ receivers, frames, senderVlan: fc.constantFrom(0, VLAN) });
