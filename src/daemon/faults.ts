@@ -13,9 +13,9 @@
  *   kill    SIGKILL to this very process: what the next daemon finds is what counts
  *   term    SIGTERM to this process, and on: what systemd or a user does
  *   error   the step fails (INTERNAL, `fault injected at STEP`)
- *   wait    writes STEP into the file `reached` in the network's run directory and waits until that file is removed, at
- *           most a minute: whoever runs the test can do worse things at exactly this step, such as killing a guest,
- *           deleting a TAP or filling the disk
+ *   wait    writes STEP and its own pid into the file `reached` in the network's run directory and waits until that file
+ *           is removed, at most a minute: whoever runs the test can do worse things at exactly this step, such as
+ *           killing a guest, deleting a TAP or filling the disk
  *
  * Steps, in their order. What stands between two of them has begun and has not ended when the second strikes:
  *
@@ -27,7 +27,7 @@
  * `saving`: every guest's save has begun. `rename`: the image is written and durable, under its hidden name.
  * `committed`: it has its name, and the journal does not say yet that the guests are to end; at `kill` it does.
  */
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Step } from '../checkpoint/index.js';
@@ -114,7 +114,8 @@ export class Faults {
 }
 
 async function waitAt(step: string, file: string): Promise<void> {
-  writeFileSync(file, `${step}\n`);
+  writeFileSync(`${file}.new`, `${step} ${process.pid}\n`);
+  renameSync(`${file}.new`, file); // whoever finds it finds it whole
   const deadline = performance.now() + WAIT_BOUND_MS;
   while (existsSync(file) && performance.now() < deadline) await delay(WAIT_POLL_MS);
   rmSync(file, { force: true });

@@ -82,7 +82,9 @@ export function adviceOf(remains: Remains): string {
   }
   const obstacle = obstacleOf(remains);
   if (obstacle !== undefined) return `${obstacle}; ${down} removes what is left`;
-  const resume = toResume(remains).filter((name) => remains.alive.includes(name));
+  const resume = toResume(remains)
+    .filter((name) => remains.alive.includes(name))
+    .sort();
   const and = resume.length === 0 ? '' : ` and resumes ${resume.join(', ')}`;
   return `\`stillwire up FILE\` takes it up again${and}, delivering what was held; ${down} ends it`;
 }

@@ -33,8 +33,6 @@ export async function prepareMigration(qmp: QmpClient): Promise<void> {
     qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] }),
     qmp.execute('migrate-set-parameters', {
       'max-bandwidth': UNLIMITED_BANDWIDTH,
-      // A restored guest would announce itself with RARP frames that no guest has sent.
-      'announce-rounds': 0,
     }),
   ]);
 }

@@ -1,6 +1,8 @@
 /**
  * The place the fault matrix is played in: a directory of its own, with a small file system for the images that can be
  * filled; two guests under traffic, saved once, from which every case starts; and the command line, as a user has it.
+ * What is only looked at is read through the library, in this process: a row looks dozens of times, and a start of the
+ * command line takes longer than most of what it would show.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -9,15 +11,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { DaemonClient, runningNetworks, staleStatus, type StaleStatus } from '../daemon/index.js';
+import type { NetworkStatus } from '../checkpoint/index.js';
 import { StillwireError, type ErrorCode } from '../errors/index.js';
 import { GuestConsole } from '../demo/guest-console.js';
 import { trafficRuns } from '../demo/result.js';
 import { consoleLog, flatGuests, testNetwork } from '../demo/traffic-network.js';
 import { QmpClient } from '../guest/index.js';
+import { listCheckpoints, removeCheckpoint, verifyImage, type CheckpointSummary } from '../image/index.js';
 import { namespaceOf, runProgram } from '../network/index.js';
 
 const CLI = fileURLToPath(new URL('../cli/main.js', import.meta.url));
-const BASE = 'base';
+/** The image every case starts from. */
+export const BASE = 'base';
 const STATE_BYTES = '700m';
 const BOOT = { withinMs: 120_000 };
 /** No command of a case takes longer, whatever is done to it. */
@@ -37,6 +43,12 @@ export interface Started {
   readonly ended: Promise<Outcome>;
 }
 
+/** The network as it is now: `running`, or what is left of it. */
+export interface Sight {
+  readonly running?: NetworkStatus;
+  readonly stale?: StaleStatus;
+}
+
 export class FaultBench {
   readonly network: string;
   readonly directory: string;
@@ -46,6 +58,8 @@ export class FaultBench {
     this.directory = directory;
     this.network = `faults${process.pid}`;
     this.consoles = guests.map((name) => new GuestConsole(name, directory));
+    process.env['STILLWIRE_RUN'] = join(directory, 'run'); // of this process too, for what it looks at
+    process.env['STILLWIRE_STATE'] = this.state;
   }
 
   /** Boots the guests and saves them once traffic flows. */
@@ -110,7 +124,6 @@ export class FaultBench {
 
   /** Starts a command of the product. */
   start(args: readonly string[], failAt?: string): Started {
-    const env = { ...process.env, STILLWIRE_RUN: join(this.directory, 'run'), STILLWIRE_STATE: this.state };
     const fault = failAt === undefined ? {} : { STILLWIRE_FAIL_AT: failAt };
     const words = [
       CLI,
@@ -123,7 +136,12 @@ export class FaultBench {
     const child = execFile(
       process.execPath,
       words,
-      { env: { ...env, ...fault }, timeout: COMMAND_MS, killSignal: 'SIGKILL', maxBuffer: 64 * 2 ** 20 },
+      {
+        env: { ...process.env, ...fault },
+        timeout: COMMAND_MS,
+        killSignal: 'SIGKILL',
+        maxBuffer: 64 * 2 ** 20,
+      },
       (error, stdout, stderr) => {
         const exit = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
         const code = /"code": ?"([A-Z_]+)"/.exec(stderr)?.[1] as ErrorCode | undefined;
@@ -158,8 +176,9 @@ export class FaultBench {
     for (const { guest } of this.consoles) await rm(consoleLog(this.directory, guest), { force: true });
   }
 
-  /** Pid of the daemon, living or dead, as it wrote it down. */
+  /** Pid of the daemon that stands at a step; of one that does not, as it wrote it down itself. */
   daemonPid(): number {
+    if (existsSync(this.reached)) return Number(readFileSync(this.reached, 'utf8').split(' ')[1]);
     const text = readFileSync(join(this.runDirectory, 'state.json'), 'utf8');
     return (JSON.parse(text) as { daemon: { pid: number } }).daemon.pid;
   }
@@ -208,10 +227,34 @@ export class FaultBench {
       .map((name) => join(place, name));
   }
 
-  /** Names of the images, the base among them. */
-  async images(): Promise<string[]> {
-    const { stdout } = await this.succeed(['list']);
-    return (JSON.parse(stdout) as { checkpoints: { name: string }[] }).checkpoints.map(({ name }) => name);
+  /** Nothing when there is no such network. @throws StillwireError when its daemon says nothing */
+  async look(): Promise<Sight> {
+    const found = (await runningNetworks()).find(({ network }) => network === this.network);
+    if (found === undefined) return {};
+    if (found.state === 'stale') return { stale: await staleStatus(this.network) };
+    try {
+      return { running: await (await DaemonClient.connect({ network: this.network })).status() };
+    } catch (error) {
+      const { code } = StillwireError.from(error);
+      if (code === 'DAEMON_UNREACHABLE' || code === 'NETWORK_NOT_FOUND') return {};
+      throw error;
+    }
+  }
+
+  /** The images that a case has left. */
+  async images(): Promise<CheckpointSummary[]> {
+    return (await listCheckpoints(this.state, this.network)).filter(({ name }) => name !== BASE);
+  }
+
+  /** Verifies the images of a case and removes them; what is wrong with them. */
+  async auditImages(): Promise<string[]> {
+    const faults: string[] = [];
+    for (const { name, path } of await this.images()) {
+      const report = await verifyImage(path);
+      faults.push(...[...report.faults, ...report.unsupported].map((fault) => `${name} is listed: ${fault}`));
+      await removeCheckpoint(path);
+    }
+    return faults;
   }
 
   /** What of a case is left on the machine; nothing when all is well. */

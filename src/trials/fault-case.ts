@@ -13,7 +13,7 @@ import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { askStatus, finishTraffic, type GuestResult } from '../demo/result.js';
 import { isFaultless, tallyUp } from '../demo/tally.js';
-import type { FaultBench, Outcome, Started } from './fault-bench.js';
+import { BASE, type FaultBench, type Outcome, type Started } from './fault-bench.js';
 import { nameOf, type FaultCase } from './fault-cases.js';
 import { strike } from './fault-deeds.js';
 
@@ -85,7 +85,7 @@ async function start(bench: FaultBench, operation: FaultCase['operation'], failA
   }
   await bench.begin(failAt);
   await delay(200);
-  return bench.start(['checkpoint', IMAGE, '--drain', '1000', ...(operation === 'kill' ? ['--kill'] : [])]);
+  return bench.start(['checkpoint', IMAGE, '--drain', '5000', ...(operation === 'kill' ? ['--kill'] : [])]);
 }
 
 async function untilReached(bench: FaultBench, { child }: Started): Promise<void> {
@@ -106,7 +106,7 @@ async function holdInto(bench: FaultBench, { fault }: FaultCase): Promise<Outcom
     '--lease',
     '500',
     '--drain',
-    '1000',
+    '5000',
     '--',
     'sh',
     '-c',
@@ -121,33 +121,17 @@ async function holdInto(bench: FaultBench, { fault }: FaultCase): Promise<Outcom
   return started.ended;
 }
 
-/** The network as it is now. */
-interface State {
-  readonly networks: readonly {
-    readonly held: boolean;
-    readonly guests: readonly { name: string; state: string }[];
-  }[];
-  readonly remains: readonly { readonly advice: string }[];
-}
-
-async function look(bench: FaultBench): Promise<State | undefined> {
-  const { stdout, code } = await bench.run(['status']);
-  if (stdout.trim() !== '') return JSON.parse(stdout) as State;
-  if (code === 'DAEMON_UNREACHABLE' || code === 'NETWORK_NOT_FOUND') return undefined;
-  throw new Error(`status says nothing: ${code ?? '?'}`);
-}
-
 async function judge(bench: FaultBench, row: FaultCase, faults: string[]): Promise<void> {
-  await settleDaemon(bench);
-  const state = await look(bench);
-  const wasDead = state !== undefined && state.remains.length > 0;
-  const alive = wasDead ? await recover(bench, state, faults) : state !== undefined;
+  if (row.fault === 'daemon killed' || row.fault === 'SIGTERM') await settleDaemon(bench);
+  if (row.fault === 'client gone') await settleCheckpoint(bench, row);
+  const { running, stale } = await bench.look();
+  const alive = stale === undefined ? running !== undefined : await recover(bench, stale.advice, faults);
   if (!alive) await again(bench);
   const living = await untilRunning(bench, faults);
   const lost = row.fault === 'guest killed' || row.fault === 'guest reset' || row.fault === 'TAP deleted';
   if (lost) return; // the other runs; with its only peer gone there is nobody it could talk to
   if (living.length < bench.consoles.length) faults.push(`only ${living.join(', ')} live`);
-  else await talk(bench, faults, !wasDead || STILL.includes(row.step));
+  else await talk(bench, faults, isWhole(row, stale !== undefined));
 }
 
 /** A daemon that is ending has ended when this resolves. */
@@ -159,12 +143,23 @@ async function settleDaemon(bench: FaultBench): Promise<void> {
   }
 }
 
-/** After a dead daemon: what `status` advises. */
-/** @returns whether the network lives then */
-async function recover(bench: FaultBench, { remains }: State, faults: string[]): Promise<boolean> {
-  const [remain] = remains;
-  if (!/stillwire (up|down)/.test(remain?.advice ?? ''))
-    faults.push(`status advises nothing: ${remain?.advice ?? ''}`);
+/** The daemon goes on without the client; a checkpoint that it began has ended, either way, when this resolves. */
+async function settleCheckpoint(bench: FaultBench, { operation }: FaultCase): Promise<void> {
+  const ended = async (): Promise<boolean> => {
+    if (bench.drafts().length > 0) return false;
+    const completed = operation === 'kill' && (await bench.images()).length > 0;
+    return !completed || (await bench.look()).running === undefined;
+  };
+  for (let i = 0; i < 1000 && !(await ended()); i++) await delay(20);
+}
+
+/** Whether nothing may be lost: nobody ran while no daemon did. */
+const isWhole = ({ operation, step }: FaultCase, daemonDied: boolean): boolean =>
+  operation !== 'attach' && (!daemonDied || STILL.includes(step));
+
+/** After a dead daemon: what `status` advises. @returns whether the network lives then */
+async function recover(bench: FaultBench, advice: string, faults: string[]): Promise<boolean> {
+  if (!/stillwire (up|down)/.test(advice)) faults.push(`status advises nothing: ${advice}`);
   const { exit, code, stderr } = await bench.run(['up', '--detach']);
   if (exit === 0) return true;
   if (code === 'CHECKPOINT_COMPLETE') return false;
@@ -177,14 +172,14 @@ async function recover(bench: FaultBench, { remains }: State, faults: string[]):
 async function again(bench: FaultBench): Promise<void> {
   const images = await bench.images();
   await bench.forget();
-  await bench.succeed(['restart', images.includes(IMAGE) ? IMAGE : 'base']);
+  await bench.succeed(['restart', images.find(({ fault }) => fault === undefined)?.name ?? BASE]);
 }
 
 /** Waits until every guest that lives runs and nothing is held; their names. */
 async function untilRunning(bench: FaultBench, faults: string[]): Promise<string[]> {
   const deadline = performance.now() + TALK_MS;
   for (;;) {
-    const network = (await look(bench))?.networks[0];
+    const { running: network } = await bench.look();
     const living = (network?.guests ?? []).filter(({ state }) => state !== 'ended');
     const stuck = living.filter(({ state }) => state !== 'running');
     if (network !== undefined && !network.held && stuck.length === 0) return living.map(({ name }) => name);
@@ -221,15 +216,11 @@ async function talk(bench: FaultBench, faults: string[], whole: boolean): Promis
 /** Verifies what is stored, ends what runs, and looks at what is left. */
 async function cleanUp(bench: FaultBench, faults: string[]): Promise<void> {
   try {
-    for (const name of await bench.images()) {
-      const { exit, stderr } = await bench.run(['verify', name]);
-      if (exit !== 0) faults.push(`${name} is listed and does not verify: ${stderr}`);
-    }
     await bench.run(['down']);
     await bench.untilGone();
     const left = [...bench.leftovers(), ...bench.drafts()];
     if (left.length > 0) faults.push(`left behind: ${left.join(', ')}`);
-    for (const name of await bench.images()) if (name === IMAGE) await bench.succeed(['remove', name]);
+    faults.push(...(await bench.auditImages()));
   } catch (error) {
     faults.push(error instanceof Error ? error.message : String(error));
   }

@@ -70,7 +70,8 @@ async function runBatch(target: Target<unknown>, batchSeed: number, until: numbe
   const left = Math.max(1, until - performance.now());
   const common = { seed: batchSeed, numRuns: BATCH, markInterruptAsFailure: false };
   const found = await fc.check(property, { ...common, endOnFailure: true, interruptAfterTimeLimit: left });
-  if (!found.failed) return { cases };
+  // A batch whose time was over before its first case ended is called failed too, without an error.
+  if (!found.failed || (found.interrupted && found.counterexample === null)) return { cases };
   const path = found.counterexamplePath ?? undefined;
   const again = { ...common, interruptAfterTimeLimit: SHRINK_MS, ...(path !== undefined && { path }) };
   const small = await fc.check(property, again);

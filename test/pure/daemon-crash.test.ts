@@ -231,7 +231,7 @@ describe('faults', () => {
 
     let through = false;
     const waiting = faults.at('attach.open').then(() => (through = true));
-    expect(readFileSync(join(directory, 'reached'), 'utf8')).toBe('attach.open\n');
+    expect(readFileSync(join(directory, 'reached'), 'utf8')).toBe(`attach.open ${process.pid}\n`);
     await delay(50);
     expect(through).toBe(false);
     rmSync(join(directory, 'reached'));

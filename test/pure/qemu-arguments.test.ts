@@ -43,7 +43,7 @@ const codeOf = (run: () => unknown): string => {
 test('the smallest guest, whole', () => {
   expect(build().join(' ')).toBe(
     '-name guest=anna -machine q35 -accel tcg -smp 1 -m 128M -nodefaults -no-user-config -display none ' +
-      '-global migration.announce-rounds=0 ' +
+      '-global migration.announce-rounds=0 -global virtio-net-device.guest_announce=off ' +
       '-chardev socket,id=stillwire-qmp,path=/run/a.qmp,server=on,wait=off -mon chardev=stillwire-qmp,mode=control',
   );
 });
