@@ -37,6 +37,8 @@ import { Shadow } from './shadow.js';
 
 /** Unread frames the guest may have before it, at most. */
 export const WINDOW = 256;
+/** So often the guest's end is looked at, in frames sent: one that keeps up is seen empty long before the window is full. */
+const LOOK_FRAMES = 64;
 /** Sentinels and frames of cookies a guest that reads nothing may have before it. */
 const SENTINEL_RESERVE = 128;
 const RESERVE_BYTES = SENTINEL_RESERVE * datagramCost(MIN_FRAME_BYTES);
@@ -83,7 +85,9 @@ export class DgramPort implements Port {
   /** What one of our short frames costs, exactly; 0 by path, where nothing is ever taken back. */
   readonly #markerCost: number;
   #sentSinceRecall = 0;
-  #unread = { frames: 0, bytes: 0 };
+  readonly #unread = { frames: 0, bytes: 0 };
+  /** How many may be unread before the socket is looked at, though there is room. */
+  #nextLook = LOOK_FRAMES;
   #sentinelsUnread = 0;
   #sentinelSent = false;
   /** The sentinel was refused: by path, no socket is there, or none that listens to us. */
@@ -133,6 +137,7 @@ export class DgramPort implements Port {
   }
 
   send(list: FrameList, from: number): number {
+    if (this.#unread.frames >= this.#nextLook && !this.#allRead()) this.#nextLook += LOOK_FRAMES;
     let allowed = this.#fill(list, from);
     if (allowed === 0) {
       if (!this.#allRead()) return 0;
@@ -173,7 +178,8 @@ export class DgramPort implements Port {
 
   #allRead(): boolean {
     if (unsentBytes(this.receiveFd) > 0) return false;
-    this.#unread = { frames: 0, bytes: 0 };
+    this.#unread.frames = this.#unread.bytes = 0;
+    this.#nextLook = LOOK_FRAMES;
     this.#sentinelsUnread = 0;
     this.#shadow.restart();
     return true;

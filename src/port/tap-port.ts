@@ -37,6 +37,8 @@ import { Shadow } from './shadow.js';
 export const WINDOW = 256;
 /** And bytes: room for a window of super-frames of any guest but one with an MTU of tens of thousands. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/** So often the ring is looked at, in frames sent: one whose reader keeps up is seen empty long before the window is full. */
+const LOOK_FRAMES = 64;
 /** Sentinels and frames of cookies a guest that reads nothing may have before it. */
 const SENTINEL_RESERVE = 128;
 /** Short frames of ours that the shadow has room for beside a full window. */
@@ -83,6 +85,8 @@ export class TapPort implements Port {
   #lostBefore = 0;
   #unread = 0;
   #unreadBytes = 0;
+  /** How many may be unread before the ring is looked at, though there is room. */
+  #nextLook = LOOK_FRAMES;
   #sentinelsUnread = 0;
   #sentinelSent = false;
   #received = 0;
@@ -115,6 +119,7 @@ export class TapPort implements Port {
   }
 
   send(list: FrameList, from: number): number {
+    if (this.#unread >= this.#nextLook && !this.#ringIsEmpty()) this.#nextLook += LOOK_FRAMES;
     let allowed = this.#fill(list, from);
     if (allowed === 0) {
       if (!this.#ringIsEmpty()) return 0;
@@ -155,6 +160,7 @@ export class TapPort implements Port {
   #ringIsEmpty(): boolean {
     if (isReadable(this.tunFd)) return false;
     this.#unread = this.#unreadBytes = 0;
+    this.#nextLook = LOOK_FRAMES;
     this.#sentinelsUnread = 0;
     this.#shadow.restart();
     return true;
