@@ -14,6 +14,7 @@ import type { DownEvidence, UpEvidence } from './evidence.js';
 import {
   closeFd,
   EBADFD,
+  EINVAL,
   isReadable,
   linkIndex,
   MessageVector,
@@ -28,6 +29,8 @@ import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
 
 export interface DevicePortParts {
   readonly id: PortId;
+  /** See {@link Port.mtu}. */
+  readonly mtu?: number;
   readonly device: string;
   readonly tunFd: number;
   readonly memory: FrameMemory;
@@ -43,6 +46,7 @@ export class DevicePort implements Port {
   readonly kind = 'device' as const;
   readonly kernelProof: boolean;
   readonly id: PortId;
+  readonly mtu: number | undefined;
   readonly receiveFd: number;
   readonly #parts: DevicePortParts;
   readonly #kernel: KernelEvidence;
@@ -60,6 +64,7 @@ export class DevicePort implements Port {
   constructor(parts: DevicePortParts) {
     this.#parts = parts;
     this.id = parts.id;
+    this.mtu = parts.mtu;
     this.receiveFd = parts.tunFd;
     this.#index = linkIndex(parts.device);
     this.#kernel = parts.kernel ?? observedKernel(parts.statistics);
@@ -81,9 +86,9 @@ export class DevicePort implements Port {
       const length = this.#incoming.read(this.receiveFd, list.count);
       this.#gone = length === -EBADFD; // detached (tun_chr_read_iter)
       if (this.#gone && list.count === 0) return -1;
-      if (length <= 0) break;
+      if (length <= 0 && length !== -EINVAL) break;
       const slot = this.#parts.memory.receiveSlot(list.count);
-      list.add(slot, slot + FRAME_OFFSET, length);
+      list.add(slot, slot + FRAME_OFFSET, Math.max(length, 0)); // EINVAL: see PacketReceiver
     }
     this.#backlog.note(list);
     this.#received += list.count;

@@ -9,6 +9,7 @@ import { EMSGSIZE } from '../sys/index.js';
 import { BURST, FRAME_OFFSET, FrameList, type FrameMemory } from '../port/batch.js';
 import { removeTag } from '../port/packet-receiver.js';
 import type { Port } from '../port/port.js';
+import { longestOnWire } from '../frame/segment.js';
 import { VNET_HEADER_BYTES, type PortId } from '../frame/types.js';
 import * as Row from './counters.js';
 import { DROP_REASONS, type DropReason } from './ledger.js';
@@ -22,6 +23,7 @@ import { isTagged } from './vlan.js';
 const SERVED_BURSTS = 16;
 /** Addresses, tag, EtherType. */
 const TAGGED_BYTES = 18;
+const TAG_BYTES = 4;
 /** A port that takes nothing is asked again after a tenth of the time it has refused, within these bounds. */
 const RETRY_MIN_MS = 0.1;
 const RETRY_MAX_MS = 50;
@@ -46,6 +48,8 @@ export class Egress {
   readonly #memory: FrameMemory;
   /** Of the queue, in the hold file. */
   readonly #log: PortLog | undefined;
+  /** Length of an untagged frame as long as the MTU allows. */
+  readonly #longest: number;
   #blockedSince = 0;
   #retryAt = 0;
   #stalled = false;
@@ -57,6 +61,7 @@ export class Egress {
     this.#row = row;
     this.#memory = memory;
     this.#log = log;
+    this.#longest = (port.mtu ?? Number.POSITIVE_INFINITY) + TAGGED_BYTES - TAG_BYTES;
   }
 
   /** Whether frames may be handed to {@link addDirect}: nothing waits, and no tag has to come off. */
@@ -66,8 +71,17 @@ export class Egress {
 
   /** Adds a frame of the present burst, in the arena. */
   addDirect(slot: number, start: number, length: number): void {
+    if (length > this.#longest && this.#isOversize(this.#memory.bytes, slot, start, length)) {
+      return this.refuse('oversize');
+    }
     this.#row[Row.QUEUED_SWITCHED]!++;
     this.#pending.add(slot, start, length);
+  }
+
+  /** Whether a frame, or a segment of it, is longer than the port carries; a tag, which comes off or not, is not counted. */
+  #isOversize(bytes: Buffer, header: number, start: number, length: number): boolean {
+    const allowed = this.#longest + (isTagged(bytes, start) ? TAG_BYTES : 0);
+    return longestOnWire(bytes, header, start, length) > allowed;
   }
 
   /** How full the hold queue is: from 1 on the hold must be ended. */
@@ -83,8 +97,13 @@ export class Egress {
   /** Puts a frame at the tail. Outside a hold one too many is dropped. */
   enqueue(frame: HeldFrame, held: boolean): void {
     this.#row[frame.restored ? Row.QUEUED_RESTORED : Row.QUEUED_SWITCHED]!++;
-    if (held) this.#room.brought(1, frame.stored.length);
-    else if (!this.#room.admits) return this.#drop('queueFull');
+    if (!held && !this.#room.admits) return this.#drop('queueFull');
+    const { stored } = frame;
+    const length = stored.length - VNET_HEADER_BYTES;
+    if (length > this.#longest && this.#isOversize(stored, 0, VNET_HEADER_BYTES, length)) {
+      return this.#drop('oversize');
+    }
+    if (held) this.#room.brought(1, stored.length);
     this.#push(frame);
   }
 

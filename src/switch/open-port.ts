@@ -68,7 +68,7 @@ export class PortOpener {
       setLinkMtu(device, mtu);
       setLinkQueueLength(device, RING_FRAMES);
       setLinkUp(device, { arp: false });
-      const parts = { id, device, tunFd, memory: this.#memory, receiver: this.#receiver };
+      const parts = { id, device, mtu, tunFd, memory: this.#memory, receiver: this.#receiver };
       const attached = given !== undefined;
       return new TapPort({ ...parts, statistics: this.#statistics, attached, ...this.#kernel });
     } catch (error) {
@@ -124,7 +124,7 @@ export class PortOpener {
         setLinkUp(device, { arp: true });
         const statistics = new LinkStatistics();
         try {
-          const parts = { id, device, tunFd, memory: this.#memory, statistics, ...this.#kernel };
+          const parts = { id, device, mtu, tunFd, memory: this.#memory, statistics, ...this.#kernel };
           return { port: new DevicePort({ ...parts, ringFrames: DEVICE_RING_FRAMES }), found };
         } catch (error) {
           statistics.close();
@@ -140,7 +140,7 @@ export class PortOpener {
   external({ id, device, mtu }: Commands['addExternal']['ask']): ExternalPort {
     setLinkMtu(device, mtu);
     setLinkUp(device, { arp: false });
-    return new ExternalPort({ id, device, memory: this.#memory, receiver: this.#receiver });
+    return new ExternalPort({ id, device, mtu, memory: this.#memory, receiver: this.#receiver });
   }
 
   close(): void {

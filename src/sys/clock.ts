@@ -1,7 +1,18 @@
 /** Clocks that agree between the threads of the process. */
+import { native } from './libc.js';
+import { mapArena } from './memory.js';
 
-/** Milliseconds of CLOCK_MONOTONIC. */
-export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;
+const CLOCK_MONOTONIC = 1;
+const cClockGettime = native<[number, number]>('int clock_gettime(int clock, intptr_t time)');
+
+const time = mapArena(16); // struct timespec
+const words = new Int32Array(time.bytes.buffer, time.bytes.byteOffset, 4);
+
+/** Milliseconds of CLOCK_MONOTONIC. Not from process.hrtime, which is no quicker and leaves garbage each time. */
+export function monotonicMs(): number {
+  cClockGettime(CLOCK_MONOTONIC, time.address);
+  return words[0]! * 1000 + words[2]! / 1e6; // 68 years of uptime
+}
 
 /** Wall clock in nanoseconds since 1970, to the microsecond. */
 export const wallNs = (): bigint =>

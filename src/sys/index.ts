@@ -1,5 +1,5 @@
 /** System calls. Nothing above this room knows a constant of the kernel's or touches koffi. */
-export { check, EAGAIN, EBADFD, EMSGSIZE, errno, errnoName, systemError } from './libc.js';
+export { check, EAGAIN, EBADFD, EINVAL, EMSGSIZE, errno, errnoName, systemError } from './libc.js';
 export { copyMemory, emptyArena, mapArena, putPointer, type Arena } from './memory.js';
 export { MappedFile } from './mapped-file.js';
 export {

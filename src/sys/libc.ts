@@ -68,6 +68,7 @@ export function systemError(code: number, call: string, about = ''): StillwireEr
 export const EPERM = 1;
 export const EAGAIN = 11;
 export const EINTR = 4;
+export const EINVAL = 22;
 export const EBADFD = 77;
 export const ENOBUFS = 105;
 export const EMSGSIZE = 90;
