@@ -76,6 +76,16 @@ export function takeCheckpoint(live: LiveNetwork, options: CheckpointOptions): P
   return live.exclusively(() => new Taking(live, options).run());
 }
 
+/** A failure, with the guests that it left standing still and what to do about them. */
+function withStranded(error: unknown, guests: readonly string[]): unknown {
+  if (guests.length === 0) return error;
+  const { code, message, details } = StillwireError.from(error);
+  const words =
+    `${message}; not resumed yet: ${guests.join(', ')}. It is tried again every second, and \`stillwire status\` ` +
+    'shows when it has come to pass; if it never does, end the process of that guest';
+  return new StillwireError(code, words, { ...details, stranded: guests }, error);
+}
+
 class Taking {
   readonly #live: LiveNetwork;
   readonly #options: CheckpointOptions;
@@ -112,12 +122,23 @@ class Taking {
       return report;
     } catch (error) {
       await draft.abandon();
-      this.#journal.clear();
+      crew.stranded.follow((names) => this.#leaveToResume(names, draft));
       // A guest that died makes whatever was waiting for it fail too; the death is the cause to tell.
-      throw this.#abort.signal.aborted ? this.#abort.signal.reason : error;
+      throw withStranded(this.#abort.signal.aborted ? this.#abort.signal.reason : error, crew.stranded.names);
     } finally {
       this.#letGo();
       await this.#mark?.unpin().catch(() => undefined); // the network may have ended with its guests
+    }
+  }
+
+  /** Guests that stand still stay written down until they run again: this process may die before. */
+  #leaveToResume(resume: readonly string[], draft: ImageDraft): void {
+    if (resume.length === 0) return this.#journal.clear();
+    const checkpoint = { name: draft.name, draft: draft.directory, path: draft.target };
+    try {
+      this.#journal.record({ phase: 'cutting', checkpoint, resume });
+    } catch {
+      // what was recorded before names them too
     }
   }
 
