@@ -1,0 +1,90 @@
+/**
+ * Stillwire as the benchmark measures it: a network opened by the library in a process that does nothing else. Orders come
+ * over the channel of its parent, one at a time; when that closes, the network does too.
+ */
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LiveNetwork, open, type Network } from '../index.js';
+import { framesReceived, type HoldSample, type Order, type Reply, type SwitchOrders } from './switch-orders.js';
+
+/** Between two holds: what was held is delivered, and the flood is back at its rate. */
+const BETWEEN_HOLDS_MS = 20;
+/** While a hold lasts: long enough for a frame that is sent in spite of it to be seen. */
+const HELD_MS = 2;
+const LEASE_MS = 1000;
+
+class SwitchProcess {
+  #network: Network | undefined;
+  #live: LiveNetwork | undefined;
+  #busy: NodeJS.Immediate | undefined;
+
+  async open({ definition, runDirectory }: SwitchOrders['open']['ask']): Promise<string> {
+    if (Object.keys(definition.guests).length === 0) {
+      this.#network = await open(definition);
+    } else {
+      this.#live = await LiveNetwork.up(definition, { runDirectory, signal: new AbortController().signal });
+      this.#network = this.#live.network;
+    }
+    return (await this.#network.ledger()).engine;
+  }
+
+  async hold({ count, counters }: SwitchOrders['hold']['ask']): Promise<HoldSample[]> {
+    const network = this.#network!;
+    const delivered = (): number => framesReceived(readFileSync(counters, 'latin1'));
+    const samples: HoldSample[] = [];
+    let last = delivered();
+    for (let i = 0; i < count; i++) {
+      await sleep(BETWEEN_HOLDS_MS);
+      const asked = now();
+      const hold = await network.holdAsIs({ leaseMs: LEASE_MS });
+      const answered = now();
+      const atAnswer = delivered();
+      await sleep(HELD_MS);
+      const after = delivered() - atAnswer;
+      samples.push({ heldMs: hold.heldAt - asked, answeredMs: answered - asked, after, before: atAnswer - last });
+      last = atAnswer + after;
+      const drained = network.nextRelease(LEASE_MS);
+      await hold.release();
+      await drained;
+    }
+    return samples;
+  }
+
+  busy({ on, file }: SwitchOrders['busy']['ask']): undefined {
+    clearImmediate(this.#busy);
+    if (!on) {
+      rmSync(file, { force: true });
+      return;
+    }
+    const load = Array.from({ length: 20_000 }, (_, i) => ({ name: `port${i}`, frames: i, path: ['a', 'b', i] }));
+    const work = (): void => {
+      const text = JSON.stringify(load);
+      JSON.parse(text);
+      writeFileSync(file, text);
+      this.#busy = setImmediate(work);
+    };
+    this.#busy = setImmediate(work);
+  }
+
+  async close(): Promise<void> {
+    await (this.#live ?? this.#network)?.close();
+  }
+
+  async obey({ order, ask }: Order): Promise<unknown> {
+    if (order === 'open') return this.open(ask);
+    return order === 'hold' ? this.hold(ask) : this.busy(ask);
+  }
+}
+
+/** Milliseconds of CLOCK_MONOTONIC, as the switch thread tells them. */
+const now = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+const own = new SwitchProcess();
+const reply = (message: Reply): void => void process.send?.(message);
+process.on('message', (order: Order) => {
+  own.obey(order).then(
+    (answer) => reply({ answer }),
+    (error: unknown) => reply({ error: error instanceof Error ? error.message : String(error) }),
+  );
+});
+process.on('disconnect', () => void own.close().finally(() => process.exit()));
