@@ -2,39 +2,53 @@
  * Every carrier against every other, in one run: all are set up at once and idle while one is measured. A round measures
  * each of them once by each metric; the rounds begin with another one each time, so that none is always first.
  */
-import { start, type Carrier, type CarrierKind, type CarrierName } from './carrier.js';
+import type { Carrier, CarrierKind, CarrierName } from './carrier.js';
 import { MTU } from './ends.js';
-import type { Ground } from './ground.js';
 import type { Measure } from './measure.js';
+import { describePlacement } from './placement.js';
 import { COMPARISONS, type Comparison, type Metric } from './plan.js';
 import { judgeRow, type MeasuredRow, type Side } from './row.js';
+import type { Stage, Trial } from './stage.js';
 
 /** A figure per round, by metric. */
 type Figures = Record<Metric, number[]>;
 
-export class CarriersTrial {
+export class CarriersTrial implements Trial {
+  readonly name = 'carriers';
+  readonly #kinds: readonly CarrierKind[];
   readonly #carriers = new Map<CarrierName, Carrier>();
   readonly #figures = new Map<CarrierName, Figures>();
+  #measure: Measure | undefined;
+  #pinning = '';
 
-  /** Sets up all of them. */
-  async open(ground: Ground, traffic: string, kinds: readonly CarrierKind[]): Promise<void> {
-    for (const kind of kinds) {
-      this.#carriers.set(kind.name, await start(ground, traffic, kind));
+  /** @param kinds those that are there */
+  constructor(kinds: readonly CarrierKind[]) {
+    this.#kinds = kinds;
+  }
+
+  missing(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  async open(stage: Stage): Promise<void> {
+    this.#measure = stage.measure();
+    this.#pinning = describePlacement(stage.settings.placement);
+    for (const kind of this.#kinds) {
+      this.#carriers.set(kind.name, await stage.carrier(kind));
       this.#figures.set(kind.name, { bulk: [], frames: [], answer: [], cpu: [] });
     }
   }
 
-  carrier(name: CarrierName): Carrier | undefined {
-    return this.#carriers.get(name);
-  }
-
-  async round(number: number, measure: Measure): Promise<void> {
-    const names = [...this.#carriers.keys()];
-    const order = names.map((_, i) => names[(i + number) % names.length]!);
-    for (const name of order) this.#of(name).bulk.push(await measure.bulk(this.#carriers.get(name)!));
-    for (const name of order) this.#of(name).answer.push((await measure.exchanges(this.#carriers.get(name)!)).p50Us);
-    for (const name of order) {
-      const { framesPerSecond, cpuNsPerFrame } = await measure.flood(this.#carriers.get(name)!);
+  async round(number: number): Promise<void> {
+    const all = [...this.#carriers];
+    const order = all.map((_, i) => all[(i + number) % all.length]!);
+    const measure = this.#measure!;
+    for (const [name, carrier] of order) this.#of(name).bulk.push(await measure.bulk(carrier));
+    for (const [name, carrier] of order) {
+      this.#of(name).answer.push((await measure.exchanges(carrier)).p50Us);
+    }
+    for (const [name, carrier] of order) {
+      const { framesPerSecond, cpuNsPerFrame } = await measure.flood(carrier);
       this.#of(name).frames.push(framesPerSecond);
       this.#of(name).cpu.push(cpuNsPerFrame);
     }
@@ -44,11 +58,10 @@ export class CarriersTrial {
     return this.#figures.get(name)!;
   }
 
-  /** The rows of all that was set up. */
-  rows(pinning: string): MeasuredRow[] {
+  rows(): MeasuredRow[] {
     const measured = COMPARISONS.filter(({ theirs }) => this.#carriers.has(theirs));
     return measured.map((asked) =>
-      judgeRow(asked, pinning, this.#side(asked, asked.ours), this.#side(asked, asked.theirs)),
+      judgeRow(asked, this.#pinning, this.#side(asked, asked.ours), this.#side(asked, asked.theirs)),
     );
   }
 

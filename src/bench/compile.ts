@@ -14,9 +14,22 @@ const SOURCES = fileURLToPath(new URL('../../bench/', import.meta.url));
  */
 export async function compile(ground: Ground, name: string, ...flags: string[]): Promise<string> {
   if ((await findProgram('cc')) === undefined) {
-    throw new StillwireError('MISSING_PROGRAM', 'no C compiler (cc): on Debian, apt-get install gcc libc6-dev');
+    throw new StillwireError(
+      'MISSING_PROGRAM',
+      'no C compiler (cc): on Debian, apt-get install gcc libc6-dev',
+    );
   }
   const program = join(ground.directory, [name, ...flags].join(''));
-  await ground.run({}, 'cc', '-std=gnu11', '-O2', '-Wall', ...flags, '-o', program, join(SOURCES, `${name}.c`));
+  await ground.run(
+    {},
+    'cc',
+    '-std=gnu11',
+    '-O2',
+    '-Wall',
+    ...flags,
+    '-o',
+    program,
+    join(SOURCES, `${name}.c`),
+  );
   return program;
 }

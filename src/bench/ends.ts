@@ -34,7 +34,10 @@ export class Ends {
 
   /** @param traffic the program of bench/traffic.c */
   static async make(ground: Ground, traffic: string, role: string, pairs = 1): Promise<Ends> {
-    const names: [string, string] = [await ground.namespace(`${role}-a`), await ground.namespace(`${role}-b`)];
+    const names: [string, string] = [
+      await ground.namespace(`${role}-a`),
+      await ground.namespace(`${role}-b`),
+    ];
     return new Ends(ground, traffic, names, pairs);
   }
 
@@ -69,7 +72,17 @@ export class Ends {
       for (const [end, namespace] of this.both.entries()) {
         const other = (1 - end) as 0 | 1;
         const station = ['to', addressOf(i, other), 'lladdr', await this.#macOf(this.both[other], device)];
-        await ground.ip('-n', namespace, 'neighbour', 'replace', ...station, 'dev', device, 'nud', 'permanent');
+        await ground.ip(
+          '-n',
+          namespace,
+          'neighbour',
+          'replace',
+          ...station,
+          'dev',
+          device,
+          'nud',
+          'permanent',
+        );
       }
     }
     const told = await ground.run({ namespace: this.sender }, this.#traffic, 'offloads', 'eth0');
@@ -79,7 +92,9 @@ export class Ends {
   }
 
   async #macOf(namespace: string | undefined, device: string): Promise<string> {
-    const links = JSON.parse(await this.#ground.ip('-n', namespace!, '-j', 'link', 'show', 'dev', device)) as {
+    const links = JSON.parse(
+      await this.#ground.ip('-n', namespace!, '-j', 'link', 'show', 'dev', device),
+    ) as {
       address: string;
     }[];
     return links[0]!.address;

@@ -50,7 +50,12 @@ export class Ground {
     await this.ip('netns', 'add', name);
     this.defer(() => execute('ip', ['netns', 'delete', name]));
     const silent = ['all', 'default'].map((scope) => `echo 1 >/proc/sys/net/ipv6/conf/${scope}/disable_ipv6`);
-    await this.run({ namespace: name }, 'sh', '-c', `[ ! -e /proc/sys/net/ipv6 ] || { ${silent.join('; ')}; }`);
+    await this.run(
+      { namespace: name },
+      'sh',
+      '-c',
+      `[ ! -e /proc/sys/net/ipv6 ] || { ${silent.join('; ')}; }`,
+    );
     await this.ip('-n', name, 'link', 'set', 'lo', 'up');
     return name;
   }

@@ -10,13 +10,14 @@ export const PEERS: readonly CarrierKind[] = [linuxBridge, cLoop, vdeSwitch, ope
 
 export type Metric = 'bulk' | 'frames' | 'answer' | 'cpu';
 
-export const METRICS: Readonly<Record<Metric, { readonly name: string; readonly unit: Unit; readonly less: boolean }>> =
-  {
-    bulk: { name: 'bulk TCP', unit: 'bit/s', less: false },
-    frames: { name: '64-byte frames per second', unit: 'frames/s', less: false },
-    answer: { name: 'request/response p50', unit: 'µs', less: true },
-    cpu: { name: 'CPU per frame', unit: 'ns/frame', less: true },
-  };
+export const METRICS: Readonly<
+  Record<Metric, { readonly name: string; readonly unit: Unit; readonly less: boolean }>
+> = {
+  bulk: { name: 'bulk TCP', unit: 'bit/s', less: false },
+  frames: { name: '64-byte frames per second', unit: 'frames/s', less: false },
+  answer: { name: 'request/response p50', unit: 'µs', less: true },
+  cpu: { name: 'CPU per frame', unit: 'ns/frame', less: true },
+};
 
 type Bounds = readonly [floor: number, goal: number];
 
@@ -48,6 +49,16 @@ export const COMPARISONS: readonly Comparison[] = [
   ...compare('packet', 'Linux bridge', BRIDGE),
   ...compare('TAP fd', 'Linux bridge', BRIDGE),
   ...compare('TAP fd', 'C loop', { bulk: [1, 1.1], frames: [1.1, 1.2], answer: [1.1, 1], cpu: [0.85, 0.75] }),
-  ...compare('TAP fd', 'vde_switch', { bulk: [7, 8], frames: [1.3, 1.5], answer: [1.1, 1], cpu: [0.65, 0.6] }),
-  ...compare('packet', 'Open vSwitch', { bulk: [12, 15], frames: [2, 2.5], answer: [0.5, 0.4], cpu: [0.5, 0.4] }),
+  ...compare('TAP fd', 'vde_switch', {
+    bulk: [7, 8],
+    frames: [1.3, 1.5],
+    answer: [1.1, 1],
+    cpu: [0.65, 0.6],
+  }),
+  ...compare('packet', 'Open vSwitch', {
+    bulk: [12, 15],
+    frames: [2, 2.5],
+    answer: [0.5, 0.4],
+    cpu: [0.5, 0.4],
+  }),
 ];

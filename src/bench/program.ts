@@ -14,24 +14,21 @@ export interface Where {
   readonly cpus?: string;
 }
 
+/** Before a program that is to end with us, even if we are killed. */
+const END_WITH_US = ['setpriv', '--pdeathsig', 'KILL'];
+
 /** The words that run a program there. Each execs the next, so the process keeps its number. */
-function words({ namespace, cpus }: Where, program: readonly string[]): [string, string[]] {
-  return [
-    'setpriv', // even if we are killed, nothing of ours goes on
-    [
-      '--pdeathsig',
-      'KILL',
-      ...(namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace]),
-      ...(cpus === undefined ? [] : ['taskset', '-c', cpus]),
-      ...program,
-    ],
-  ];
-}
+const words = ({ namespace, cpus }: Where, program: readonly string[]): string[] => [
+  ...(namespace === undefined ? [] : ['ip', 'netns', 'exec', namespace]),
+  ...(cpus === undefined ? [] : ['taskset', '-c', cpus]),
+  ...program,
+];
 
 /** Runs a program to its end; what it printed. @throws StillwireError MISSING_PROGRAM, SYSCALL with its own words */
 export async function run(where: Where, signal: AbortSignal, ...program: string[]): Promise<string> {
   try {
-    return (await execute(...words(where, program), { signal })).stdout;
+    const [first = '', ...rest] = [...END_WITH_US, ...words(where, program)];
+    return (await execute(first, rest, { signal })).stdout;
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     throw failureOf(program, error as NodeJS.ErrnoException & { stderr?: string });
@@ -40,7 +37,8 @@ export async function run(where: Where, signal: AbortSignal, ...program: string[
 
 function failureOf(program: readonly string[], error: NodeJS.ErrnoException & { stderr?: string }): Error {
   const said = error.stderr?.trim() ?? '';
-  const code = error.code === 'ENOENT' || /No such file or directory/.test(said) ? 'MISSING_PROGRAM' : 'SYSCALL';
+  const code =
+    error.code === 'ENOENT' || /No such file or directory/.test(said) ? 'MISSING_PROGRAM' : 'SYSCALL';
   const why = said === '' ? error.message : said;
   return new StillwireError(code, `${program.join(' ')}: ${why}`, {}, error);
 }
@@ -62,19 +60,22 @@ export class Running {
     this.#child = child;
     this.#name = name;
     child.stdout?.on('data', (bytes: Buffer) => (this.#said += bytes.toString()));
-    child.stderr?.on('data', (bytes: Buffer) => (this.#errors = (this.#errors + bytes.toString()).slice(-2000)));
+    child.stderr?.on(
+      'data',
+      (bytes: Buffer) => (this.#errors = (this.#errors + bytes.toString()).slice(-2000)),
+    );
   }
 
   /**
    * Starts it, out of reach of the terminal's interrupt: it is ended in its turn. Its stdin stays open.
-   * @param ipc with a channel for messages (fork)
+   * @param ipc with a channel for messages, as a fork has; such a program ends when the channel closes
    */
   static async start(
     where: Where,
     program: readonly string[],
     { ipc = false, env = {} }: { ipc?: boolean; env?: Record<string, string> } = {},
   ): Promise<Running> {
-    const [first, rest] = words(where, program);
+    const [first = '', ...rest] = [...(ipc ? [] : END_WITH_US), ...words(where, program)];
     const child = spawn(first, rest, {
       stdio: ['pipe', 'pipe', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
       detached: true,
@@ -99,15 +100,22 @@ export class Running {
 
   /** Why it is not as it should be. */
   failure(what: string): StillwireError {
-    return new StillwireError('SYSCALL', `${this.#name} ${what}: ${this.#errors.trim() || 'it said nothing'}`);
+    return new StillwireError(
+      'SYSCALL',
+      `${this.#name} ${what}: ${this.#errors.trim() || 'it said nothing'}`,
+    );
   }
 
   /** Waits until it has printed this. @throws StillwireError SYSCALL when it ends before */
   async said(text: string, signal: AbortSignal): Promise<void> {
-    await until(() => {
-      if (this.ended) throw this.failure('has ended');
-      return this.#said.includes(text);
-    }, signal, () => this.failure(`does not say ${text}`));
+    await until(
+      () => {
+        if (this.ended) throw this.failure('has ended');
+        return this.#said.includes(text);
+      },
+      signal,
+      () => this.failure(`does not say ${text}`),
+    );
   }
 
   /** Ends it. @param graceMs how long it may take to end by itself once its channel or stdin is closed */

@@ -20,4 +20,7 @@ export const ratios = (ours: readonly number[], theirs: readonly number[]): numb
   ours.slice(0, theirs.length).map((value, i) => value / theirs[i]!);
 
 /** Least and greatest. */
-export const spreadOf = (values: readonly number[]): [number, number] => [Math.min(...values), Math.max(...values)];
+export const spreadOf = (values: readonly number[]): [number, number] => [
+  Math.min(...values),
+  Math.max(...values),
+];

@@ -30,7 +30,9 @@ export interface HoldSample {
 
 export type OrderName = keyof SwitchOrders;
 
-export type Order = { readonly [O in OrderName]: { readonly order: O; readonly ask: SwitchOrders[O]['ask'] } }[OrderName];
+export type Order = {
+  readonly [O in OrderName]: { readonly order: O; readonly ask: SwitchOrders[O]['ask'] };
+}[OrderName];
 
 export type Reply = { readonly answer: unknown } | { readonly error: string };
 

@@ -5,7 +5,13 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LiveNetwork, open, type Network } from '../index.js';
-import { framesReceived, type HoldSample, type Order, type Reply, type SwitchOrders } from './switch-orders.js';
+import {
+  framesReceived,
+  type HoldSample,
+  type Order,
+  type Reply,
+  type SwitchOrders,
+} from './switch-orders.js';
 
 /** Between two holds: what was held is delivered, and the flood is back at its rate. */
 const BETWEEN_HOLDS_MS = 20;
@@ -41,7 +47,12 @@ class SwitchProcess {
       const atAnswer = delivered();
       await sleep(HELD_MS);
       const after = delivered() - atAnswer;
-      samples.push({ heldMs: hold.heldAt - asked, answeredMs: answered - asked, after, before: atAnswer - last });
+      samples.push({
+        heldMs: hold.heldAt - asked,
+        answeredMs: answered - asked,
+        after,
+        before: atAnswer - last,
+      });
       last = atAnswer + after;
       const drained = network.nextRelease(LEASE_MS);
       await hold.release();
@@ -56,7 +67,11 @@ class SwitchProcess {
       rmSync(file, { force: true });
       return;
     }
-    const load = Array.from({ length: 20_000 }, (_, i) => ({ name: `port${i}`, frames: i, path: ['a', 'b', i] }));
+    const load = Array.from({ length: 20_000 }, (_, i) => ({
+      name: `port${i}`,
+      frames: i,
+      path: ['a', 'b', i],
+    }));
     const work = (): void => {
       const text = JSON.stringify(load);
       JSON.parse(text);
@@ -80,7 +95,9 @@ class SwitchProcess {
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 const own = new SwitchProcess();
-const reply = (message: Reply): void => void process.send?.(message);
+const reply = (message: Reply): void => {
+  process.send?.(message);
+};
 process.on('message', (order: Order) => {
   own.obey(order).then(
     (answer) => reply({ answer }),

@@ -27,11 +27,21 @@ export const openVswitch: CarrierKind = {
     const near = await makeVeths(ground, namespace, ends);
     const directory = join(ground.directory, 'ovs');
     await mkdir(directory);
-    const env = Object.fromEntries(['RUNDIR', 'LOGDIR', 'DBDIR', 'SYSCONFDIR'].map((key) => [`OVS_${key}`, directory]));
+    const env = Object.fromEntries(
+      ['RUNDIR', 'LOGDIR', 'DBDIR', 'SYSCONFDIR'].map((key) => [`OVS_${key}`, directory]),
+    );
     const where = { namespace };
     const socket = `unix:${join(directory, 'db.sock')}`;
     const vsctl = (...words: string[]): Promise<string> =>
-      ground.run(where, 'env', `OVS_RUNDIR=${directory}`, 'ovs-vsctl', '--timeout=10', `--db=${socket}`, ...words);
+      ground.run(
+        where,
+        'env',
+        `OVS_RUNDIR=${directory}`,
+        'ovs-vsctl',
+        '--timeout=10',
+        `--db=${socket}`,
+        ...words,
+      );
 
     const database = join(directory, 'conf.db');
     await ground.run({}, 'ovsdb-tool', 'create', database);

@@ -29,10 +29,17 @@ export class StillwireProcess {
    * Opens a network. It lives in `namespace`, where what it makes on the host's side appears.
    * @throws StillwireError with what its process told
    */
-  static async open(ground: Ground, namespace: string, definition: NetworkDefinition): Promise<StillwireProcess> {
+  static async open(
+    ground: Ground,
+    namespace: string,
+    definition: NetworkDefinition,
+  ): Promise<StillwireProcess> {
     const runDirectory = join(ground.directory, definition.network);
     await mkdir(runDirectory, { recursive: true });
-    const running = await ground.start({ namespace }, [process.execPath, ENTRY], { ipc: true, graceMs: CLOSE_MS });
+    const running = await ground.start({ namespace }, [process.execPath, ENTRY], {
+      ipc: true,
+      graceMs: CLOSE_MS,
+    });
     const opened = new StillwireProcess(ground, running);
     opened.#engine = await opened.ask('open', { definition, runDirectory });
     return opened;

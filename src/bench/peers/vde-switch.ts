@@ -13,7 +13,8 @@ export const vdeSwitch: CarrierKind = {
   role: 'vde',
   missing: async () =>
     (await findProgram('vde_switch')) === undefined ? 'not installed (Debian: vde2)' : undefined,
-  version: async (ground) => /VDE (\S+)/.exec(await ground.run({}, 'vde_switch', '--version'))?.[1] ?? 'unknown',
+  version: async (ground) =>
+    /VDE (\S+)/.exec(await ground.run({}, 'vde_switch', '--version'))?.[1] ?? 'unknown',
   async carry(ground, ends) {
     const namespace = await ground.namespace('vde');
     const socket = join(ground.directory, 'vde');
