@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import type { Ground } from './ground.js';
 import { StillwireError } from '../errors/index.js';
-import { run, until, type Running } from './program.js';
+import { Running, until } from './program.js';
 import { framesReceived } from './switch-orders.js';
 
 export const MTU = 1500;
@@ -115,20 +115,16 @@ export class Ends {
     return this.#ground.run({ namespace: this.sender, cpus }, this.#traffic, ...args);
   }
 
-  /** Floods every receiver until the signal. @throws what the program said when it ended before */
-  async flood(cpus: string, stop: AbortSignal): Promise<void> {
+  /** Begins to flood every receiver, until the program is ended. */
+  async flood(cpus: string): Promise<Running> {
     const where = { namespace: this.sender, cpus };
-    const words = ['flood', String(FLOOD_BOUND_MS), ...this.hosts];
-    const signal = AbortSignal.any([stop, this.#ground.signal]);
-    await run(where, signal, this.#traffic, ...words).catch((error: unknown) => {
-      if (!stop.aborted) throw error;
-    });
+    return Running.start(where, [this.#traffic, 'flood', String(FLOOD_BOUND_MS), ...this.hosts]);
   }
 
   /** Waits until frames arrive. */
-  async flowing(): Promise<void> {
+  async flowing(flood: Running): Promise<void> {
     const before = this.delivered();
-    const late = (): Error => new StillwireError('TIMED_OUT', `nothing arrives in ${this.receiver}`);
+    const late = (): Error => flood.failure(`reaches nobody in ${this.receiver}`);
     await until(() => this.delivered() > before + 100, this.#ground.signal, late);
   }
 }

@@ -82,20 +82,17 @@ export class Measure {
     });
   }
 
-  /** Does `work` while a flood flows. */
-  async flooded<T>(carrier: Carrier, work: () => Promise<T>): Promise<T> {
+  /** Does `work` while a flood flows; it is told the sender's process. */
+  async flooded<T>(carrier: Carrier, work: (sender: number) => Promise<T>): Promise<T> {
     await this.#prepare(carrier);
     const { ends } = carrier;
-    const stop = new AbortController();
-    const flooding = ends.flood(this.#placement.sender, stop.signal);
-    flooding.catch(() => undefined); // it is met below
+    const flood = await ends.flood(this.#placement.sender);
     try {
-      await ends.flowing();
+      await ends.flowing(flood);
       await this.#wait(FLOOD_WARM_MS);
-      return await work();
+      return await work(flood.pid);
     } finally {
-      stop.abort();
-      await flooding;
+      await flood.end();
     }
   }
 }

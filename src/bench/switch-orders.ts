@@ -8,9 +8,9 @@ export interface SwitchOrders {
     /** The engine that runs. */
     readonly answer: string;
   };
-  /** Holds, looks whether a frame is delivered after that, and releases. */
+  /** Holds under the flood of this sender, looks whether a frame is delivered after that, and releases; so many times. */
   hold: {
-    readonly ask: { readonly count: number; readonly counters: string };
+    readonly ask: { readonly count: number; readonly sender: number; readonly counters: string };
     readonly answer: readonly HoldSample[];
   };
   /** Keeps the main thread busy with JSON and files, or no longer. */
@@ -22,6 +22,8 @@ export interface HoldSample {
   readonly heldMs: number;
   /** To the answer at the caller. */
   readonly answeredMs: number;
+  /** The hold lasted until it was looked at; else `after` says nothing. */
+  readonly kept: boolean;
   /** Frames that the receiver's device counted after the answer; must be none. */
   readonly after: number;
   /** Frames that it counted between the hold before and this one. */

@@ -13,8 +13,11 @@ import {
   type SwitchOrders,
 } from './switch-orders.js';
 
-/** Between two holds: what was held is delivered, and the flood is back at its rate. */
-const BETWEEN_HOLDS_MS = 20;
+/** Before a hold: the flood is back at its rate. */
+const FLOOD_MS = 10;
+const FLOOD_FRAMES = 1000;
+/** A sender that gets no processor for so long floods nobody; the trial says so. */
+const FLOOD_BOUND_MS = 2000;
 /** While a hold lasts: long enough for a frame that is sent in spite of it to be seen. */
 const HELD_MS = 2;
 const LEASE_MS = 1000;
@@ -34,26 +37,37 @@ class SwitchProcess {
     return (await this.#network.ledger()).engine;
   }
 
-  async hold({ count, counters }: SwitchOrders['hold']['ask']): Promise<HoldSample[]> {
+  /**
+   * A flood of more than the switch can carry would never let it deliver what it has held, for live frames queue behind
+   * it: so the sender is stopped meanwhile.
+   */
+  async hold({ count, sender, counters }: SwitchOrders['hold']['ask']): Promise<HoldSample[]> {
     const network = this.#network!;
     const delivered = (): number => framesReceived(readFileSync(counters, 'latin1'));
     const samples: HoldSample[] = [];
     let last = delivered();
     for (let i = 0; i < count; i++) {
-      await sleep(BETWEEN_HOLDS_MS);
+      process.kill(sender, 'SIGCONT');
+      const began = now();
+      do await sleep(FLOOD_MS);
+      while (delivered() < last + FLOOD_FRAMES && now() < began + FLOOD_BOUND_MS);
       const asked = now();
       const hold = await network.holdAsIs({ leaseMs: LEASE_MS });
       const answered = now();
       const atAnswer = delivered();
       await sleep(HELD_MS);
       const after = delivered() - atAnswer;
+      // A flood fills the queues in a tenth of a second; on a machine that gave us no processor for so long, that ends it.
+      const kept = (await network.ledger()).held;
       samples.push({
         heldMs: hold.heldAt - asked,
         answeredMs: answered - asked,
+        kept,
         after,
         before: atAnswer - last,
       });
       last = atAnswer + after;
+      process.kill(sender, 'SIGSTOP');
       const drained = network.nextRelease(LEASE_MS);
       await hold.release();
       await drained;
@@ -61,7 +75,7 @@ class SwitchProcess {
     return samples;
   }
 
-  busy({ on, file }: SwitchOrders['busy']['ask']): undefined {
+  busy({ on, file }: SwitchOrders['busy']['ask']): void {
     clearImmediate(this.#busy);
     if (!on) {
       rmSync(file, { force: true });
@@ -87,7 +101,9 @@ class SwitchProcess {
 
   async obey({ order, ask }: Order): Promise<unknown> {
     if (order === 'open') return this.open(ask);
-    return order === 'hold' ? this.hold(ask) : this.busy(ask);
+    if (order === 'hold') return this.hold(ask);
+    this.busy(ask);
+    return undefined;
   }
 }
 
@@ -104,4 +120,8 @@ process.on('message', (order: Order) => {
     (error: unknown) => reply({ error: error instanceof Error ? error.message : String(error) }),
   );
 });
-process.on('disconnect', () => void own.close().finally(() => process.exit()));
+process.on('disconnect', () => {
+  void own.close().finally(() => {
+    process.exit();
+  });
+});
