@@ -30,6 +30,10 @@ const GUESTS = ['g1', 'g2'];
 const SUBNETS = ['10.120.0', '10.121.0'];
 const BOOT = { withinMs: 120_000 };
 const WARM_MS = 500;
+/** Its stdin must not end. The shell's prompt would stand before what a job in the background says. */
+const SERVE =
+  `sleep 1000000 | ${GUEST_TRAFFIC} serve >/tmp/said & ` +
+  'until grep -q ready /tmp/said; do sleep 1; done; echo SERVING now';
 /** Above the slots that Stillwire gives to NICs, so that it becomes eth1. */
 const SECOND_SLOT = '0x1c';
 
@@ -62,8 +66,7 @@ export class GuestsTrial implements Trial {
     this.#consoles = GUESTS.map((name) => new GuestConsole(name, directory));
     const patience = { ...BOOT, signal: ground.signal };
     await Promise.all(this.#consoles.map((each) => each.said('stillwire-guest ready', patience)));
-    await this.#consoles[1]!.type(`sleep 1000000 | ${GUEST_TRAFFIC} serve &`);
-    await this.#consoles[1]!.said('ready', patience);
+    await this.#consoles[1]!.ask(SERVE, 'SERVING', patience);
     for (const device of ['eth0', 'eth1']) {
       const told = await this.#ask(`offloads ${device}`);
       this.#conditions.push(`virtio-net, ${(JSON.parse(told) as string[]).join(' ')}, MTU 1500, vhost off`);
