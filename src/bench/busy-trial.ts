@@ -4,7 +4,7 @@ import type { Carrier } from './carrier.js';
 import { conditionsOf } from './carriers-trial.js';
 import type { StillwireKind } from './peers/stillwire.js';
 import { describePlacement } from './placement.js';
-import { judgeRow, type MeasuredRow } from './row.js';
+import { judgeRow, type MeasuredRow, type Side } from './row.js';
 import type { Stage, Trial } from './stage.js';
 
 const ASKED = {
@@ -50,8 +50,12 @@ export class BusyTrial implements Trial {
 
   rows(): MeasuredRow[] {
     const carrier = this.#carrier!;
-    const side = { carrier: carrier.kind.name, conditions: conditionsOf(carrier) };
+    const side = (state: string, figures: readonly number[]): Side => ({
+      carrier: `${carrier.kind.name}, ${state}`,
+      conditions: conditionsOf(carrier),
+      figures,
+    });
     const pinning = describePlacement(this.#stage!.looseCarrier);
-    return [judgeRow(ASKED, pinning, { ...side, figures: this.#busy }, { ...side, figures: this.#idle })];
+    return [judgeRow(ASKED, pinning, side('busy', this.#busy), side('idle', this.#idle))];
   }
 }

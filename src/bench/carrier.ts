@@ -12,6 +12,8 @@ export interface CarrierKind {
   readonly ports: string;
   /** A short word for namespaces and devices. */
   readonly role: string;
+  /** Devices in each end, so that it has twice as many ports; default 1. */
+  readonly pairs?: number;
   /** It loses frames whose checksum or segmentation is left to the device. */
   readonly withoutOffloads?: boolean;
   /** Why it cannot be measured here; undefined when it can. */
@@ -34,7 +36,7 @@ export interface Carrier {
 
 /** Starts a carrier. @param traffic the program of bench/traffic.c */
 export async function start(ground: Ground, traffic: string, kind: CarrierKind): Promise<Carrier> {
-  const ends = await Ends.make(ground, traffic, kind.role);
+  const ends = await Ends.make(ground, traffic, kind.role, kind.pairs);
   const processes = await kind.carry(ground, ends);
   await ends.furnish({ without: kind.withoutOffloads ?? false });
   return { kind, ends, processes };

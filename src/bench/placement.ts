@@ -31,7 +31,7 @@ export function placementOf(text: string): Placement {
 export const describePlacement = ({ sender, receiver, carrier }: Placement): string =>
   sender === ALL && receiver === ALL && carrier === ALL
     ? 'not pinned'
-    : `CPU: sender ${sender}, receiver ${receiver}, carrier ${carrier}`;
+    : `pinned: sender CPU ${sender}, receiver CPU ${receiver}, carrier CPU ${carrier}`;
 
 /** Moves the carrier and the receiver there; the sender is started there each time. */
 export async function place(ground: Ground, carrier: Carrier, placement: Placement): Promise<void> {

@@ -34,7 +34,7 @@ export const plainRow = ({ name, peer, ratio, spread, floor, goal, met }: Measur
 });
 
 /** Three digits that mean something. */
-const rounded = (value: number): number => Number(value.toPrecision(3));
+export const rounded = (value: number): number => Number(value.toPrecision(3));
 
 const SCALES: Readonly<Record<Unit, readonly [by: number, digits: number, unit: string]>> = {
   'bit/s': [1e9, 2, 'Gbit/s'],
@@ -50,7 +50,7 @@ export function figure(unit: Unit, { figures }: Side): string {
   return `${(median(figures) / by).toFixed(digits)} ${name}`;
 }
 
-const bound = (less: boolean, value: number): string => `${less ? '≤' : '≥'} ${value}`;
+export const bound = (less: boolean, value: number): string => `${less ? '≤' : '≥'} ${value}`;
 
 const reachesGoal = ({ less, ratio, goal }: MeasuredRow): boolean => (less ? ratio <= goal : ratio >= goal);
 
@@ -59,7 +59,8 @@ export function verdict(row: MeasuredRow): string {
   return reachesGoal(row) ? 'goal' : 'floor';
 }
 
-const spread = ([low, high]: readonly [number, number]): string => `${rounded(low)} … ${rounded(high)}`;
+export const spread = ([low, high]: readonly [number, number]): string =>
+  `${rounded(low)} … ${rounded(high)}`;
 
 /** Two lines of the table: the judgement, and the figures with their conditions. */
 function lines(row: MeasuredRow): string[] {

@@ -81,15 +81,18 @@ export interface StillwireKind extends CarrierKind {
 
 /** TAPs in the ends whose descriptors the switch reads and writes. @param pairs ports are twice as many */
 export function stillwireTap(pairs = 1): StillwireKind {
-  return kind({ name: 'Stillwire, TAP fd', ports: 'TAP fd', role: `sw${2 * pairs}` }, (ground, ends) => {
-    const ports = Array.from({ length: pairs }, (_, i) =>
-      ends.both.map((netns, end) => [
-        `p${i}-${end}`,
-        { kind: 'device', segment: 'lan', device: `eth${i}`, netns, mtu: MTU },
-      ]),
-    );
-    return openPorts(ground, `sw${2 * pairs}`, ports.flat());
-  });
+  return kind(
+    { name: 'Stillwire, TAP fd', ports: 'TAP fd', role: `sw${2 * pairs}`, pairs },
+    (ground, ends) => {
+      const ports = Array.from({ length: pairs }, (_, i) =>
+        ends.both.map((netns, end) => [
+          `p${i}-${end}`,
+          { kind: 'device', segment: 'lan', device: `eth${i}`, netns, mtu: MTU },
+        ]),
+      );
+      return openPorts(ground, `sw${2 * pairs}`, ports.flat());
+    },
+  );
 }
 
 /** Veths whose near end the switch serves by packet sockets. */
@@ -114,7 +117,7 @@ async function openPorts(ground: Ground, role: string, ports: unknown[][]): Prom
 }
 
 function kind(
-  told: Pick<CarrierKind, 'name' | 'ports' | 'role'>,
+  told: Pick<CarrierKind, 'name' | 'ports' | 'role' | 'pairs'>,
   openIt: (ground: Ground, ends: Ends) => Promise<StillwireProcess>,
 ): StillwireKind {
   let opened: StillwireProcess | undefined;
