@@ -5,7 +5,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { StillwireError } from '../errors/index.js';
+import { ERRORS, EXIT, StillwireError } from '../errors/index.js';
 import { placementOf } from './placement.js';
 import { describeRun, plainRow } from './report.js';
 import { runBench, TRIALS, type RunOptions, type TrialName } from './run.js';
@@ -59,7 +59,7 @@ function settingsOf(args: readonly string[]): Settings {
   };
 }
 
-/** @returns the exit code: 0 when everything was measured, whether floors were reached or not; 1 when the run broke */
+/** @returns the exit code: 0 when everything was measured, whether floors were reached or not; else that of the error */
 export async function benchCommand(args: readonly string[]): Promise<number> {
   const ending = new AbortController();
   const interrupt = (): void => ending.abort(new StillwireError('INTERRUPTED', 'interrupted'));
@@ -81,7 +81,7 @@ export async function benchCommand(args: readonly string[]): Promise<number> {
   } catch (error) {
     const { code, message } = StillwireError.from(error);
     process.stderr.write(`bench: ${code}: ${message}\n`);
-    return 1;
+    return EXIT[ERRORS[code].exit];
   } finally {
     process.off('SIGINT', interrupt);
     process.off('SIGTERM', interrupt);

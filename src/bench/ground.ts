@@ -29,7 +29,7 @@ export class Ground {
 
   static async open(signal: AbortSignal): Promise<Ground> {
     await removeLeft();
-    const ground = new Ground(await mkdtemp(join(tmpdir(), PREFIX)), signal);
+    const ground = new Ground(await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`)), signal);
     ground.defer(() => rm(ground.directory, { recursive: true, force: true }));
     return ground;
   }
@@ -47,8 +47,9 @@ export class Ground {
   /** Makes a namespace without IPv6, whose chatter would be counted as traffic. */
   async namespace(role: string): Promise<string> {
     const name = this.name(role);
-    await this.ip('netns', 'add', name);
-    this.defer(() => execute('ip', ['netns', 'delete', name]));
+    this.signal.throwIfAborted();
+    await execute('ip', ['netns', 'add', name]); // to its end, or nobody knows whether it is there
+    this.removeLater(name);
     const silent = ['all', 'default'].map((scope) => `echo 1 >/proc/sys/net/ipv6/conf/${scope}/disable_ipv6`);
     await this.run(
       { namespace: name },
@@ -58,6 +59,13 @@ export class Ground {
     );
     await this.ip('-n', name, 'link', 'set', 'lo', 'up');
     return name;
+  }
+
+  /** Removes a namespace at the end, if it is there then. */
+  removeLater(name: string): void {
+    this.defer(async () => {
+      if (existsSync(`/run/netns/${name}`)) await execute('ip', ['netns', 'delete', name]);
+    });
   }
 
   /** Starts a program that lives as long as the run. */
@@ -90,9 +98,12 @@ export class Ground {
 
 /** Namespaces and directories of runs whose process is gone. */
 async function removeLeft(): Promise<void> {
-  const names = await readdir('/run/netns').catch(() => []);
-  for (const name of names) {
+  const isLeft = (name: string): boolean => {
     const pid = OURS.exec(name)?.[1];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await execute('ip', ['netns', 'delete', name]);
-  }
+    return pid !== undefined && !existsSync(`/proc/${pid}`);
+  };
+  const namespaces = await readdir('/run/netns').catch(() => []);
+  for (const name of namespaces.filter(isLeft)) await execute('ip', ['netns', 'delete', name]);
+  const directories = await readdir(tmpdir());
+  for (const name of directories.filter(isLeft)) await rm(join(tmpdir(), name), { recursive: true });
 }

@@ -26,6 +26,9 @@ class SwitchProcess {
   #network: Network | undefined;
   #live: LiveNetwork | undefined;
   #busy: NodeJS.Immediate | undefined;
+  /** The order that is being obeyed. */
+  #doing: Promise<unknown> = Promise.resolve();
+  #closing = false;
 
   async open({ definition, runDirectory }: SwitchOrders['open']['ask']): Promise<string> {
     if (Object.keys(definition.guests).length === 0) {
@@ -46,7 +49,7 @@ class SwitchProcess {
     const delivered = (): number => framesReceived(readFileSync(counters, 'latin1'));
     const samples: HoldSample[] = [];
     let last = delivered();
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < count && !this.#closing; i++) {
       process.kill(sender, 'SIGCONT');
       const began = now();
       do await sleep(FLOOD_MS);
@@ -95,11 +98,19 @@ class SwitchProcess {
     this.#busy = setImmediate(work);
   }
 
+  /** What is half open is first opened, so that it can be closed. */
   async close(): Promise<void> {
+    this.#closing = true;
+    await this.#doing.catch(() => undefined);
     await (this.#live ?? this.#network)?.close();
   }
 
-  async obey({ order, ask }: Order): Promise<unknown> {
+  obey(order: Order): Promise<unknown> {
+    this.#doing = this.#obey(order);
+    return this.#doing;
+  }
+
+  async #obey({ order, ask }: Order): Promise<unknown> {
     if (order === 'open') return this.open(ask);
     if (order === 'hold') return this.hold(ask);
     this.busy(ask);
@@ -111,8 +122,9 @@ class SwitchProcess {
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 const own = new SwitchProcess();
+/** To a parent that has gone away meanwhile nothing is told; without the callback that would end us at once. */
 const reply = (message: Reply): void => {
-  process.send?.(message);
+  process.send?.(message, undefined, undefined, () => undefined);
 };
 process.on('message', (order: Order) => {
   own.obey(order).then(

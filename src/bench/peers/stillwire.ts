@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StillwireError } from '../../errors/index.js';
 import { define, type NetworkDefinition } from '../../index.js';
+import { namespaceOf } from '../../network/index.js';
 import type { CarrierKind } from '../carrier.js';
 import { MTU, type Ends } from '../ends.js';
 import type { Ground } from '../ground.js';
