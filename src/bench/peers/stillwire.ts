@@ -37,6 +37,7 @@ export class StillwireProcess {
   ): Promise<StillwireProcess> {
     const runDirectory = join(ground.directory, definition.network);
     await mkdir(runDirectory, { recursive: true });
+    ground.removeLater(namespaceOf(definition.network)); // its process does that, unless it dies
     const running = await ground.start({ namespace }, [process.execPath, ENTRY], {
       ipc: true,
       graceMs: CLOSE_MS,
