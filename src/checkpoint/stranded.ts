@@ -42,14 +42,16 @@ export class Stranded {
 }
 
 async function untilItRuns(guest: Guest): Promise<void> {
+  const isThere = (): boolean => guest.pid !== undefined;
   for (;;) {
     await delay(RETRY_MS, undefined, { ref: false });
-    if (guest.pid === undefined) return;
+    if (!isThere()) return;
     try {
-      return await guest.resume();
+      await guest.resume();
+      return;
     } catch (error) {
       // Its monitor has gone for good: only a new daemon can speak to it again, and the journal names it for that one.
-      if (StillwireError.from(error).code === 'GUEST_DIED' && guest.pid !== undefined) await guest.ended;
+      if (StillwireError.from(error).code === 'GUEST_DIED' && isThere()) await guest.ended;
     }
   }
 }
