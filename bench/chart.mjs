@@ -47,6 +47,9 @@ const line = (x1, y1, x2, y2, stroke, width = 1) =>
 /** A coordinate with one decimal. @param {number} value */
 const at = (value) => Number(value.toFixed(1));
 
+/** Three digits, or all before the point. @param {number} value */
+const readable = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+
 /** @param {number} height @param {string} title @param {string[]} parts */
 const picture = (height, title, parts) =>
   [
@@ -97,7 +100,7 @@ export function drawCarriers(run) {
         text(24, y, label),
         box(LABELS, y - 14, x(mid) - LABELS, LINE - 6, label.startsWith('Stillwire') ? OURS : THEIRS),
         line(x(low), middle, x(high), middle, INK, 1.5),
-        text(at(x(high) + 6), y, (mid / scale).toPrecision(3)),
+        text(at(x(high) + 6), y, readable(mid / scale)),
       );
     }
     y += LINE / 2;
@@ -132,7 +135,7 @@ export function drawRows(run) {
       const colour = row.met ? OURS : BELOW;
       const goal = x(reach(row, row.goal));
       return [
-        text(12, y + 4, `${row.name} / ${row.peer}`, 'font-size="11"'),
+        text(12, y + 4, row.theirs === undefined ? row.name : `${row.name} / ${row.peer}`, 'font-size="11"'),
         line(x(reach(row, row.spread[0])), y, x(reach(row, row.spread[1])), y, colour, 2),
         line(goal, y - 7, goal, y + 7, INK, 1.5),
         `<circle cx="${at(x(reach(row, row.ratio)))}" cy="${y}" r="5" fill="${colour}"/>`,

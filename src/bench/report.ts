@@ -1,5 +1,4 @@
 /** A run in words: the table on the terminal, and the document that pages and charts are made from. */
-import { availableParallelism } from 'node:os';
 import type { Machine } from './machine.js';
 import type { MeasuredRow, Row, Side, Unit } from './row.js';
 import { median } from './statistics.js';
@@ -82,23 +81,24 @@ function lines(row: MeasuredRow): string[] {
   ];
 }
 
+/** Date, machine, engine, rounds; and a warning where the figures mean little. */
 export function describeMachineInWords({ machine, engine, rounds, ms, date }: RunDocument): string[] {
+  const quiet = machine.idlePercent >= QUIET_PERCENT && machine.processors >= 2;
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
   const system = [`Linux ${machine.kernel}`, `Node ${machine.node.slice(1)}`, ...versions].join(', ');
   return [
     `${date}: ${machine.cpu}, ${machine.processors} processors, ${machine.memoryGiB} GiB; ${system}`,
     `engine ${engine}; medians of ${rounds} rounds, ${ms} ms each; ${machine.idlePercent} % idle before`,
+    ...(quiet ? [] : ['This machine was busy, or has one processor only: do not rely on these figures.']),
   ];
 }
 
 export function describeRun(run: RunDocument): string {
   const missed = run.rows.filter(({ met }) => !met).length;
-  const quiet = run.machine.idlePercent >= QUIET_PERCENT && availableParallelism() >= 2;
   const head = ['measured', 'against', 'ratio', 'spread', 'floor', 'goal'];
   const widths = [-40, -18, 6, 16, 8, 8];
   return [
     ...describeMachineInWords(run),
-    ...(quiet ? [] : ['This machine was busy, or has one processor only: do not rely on these figures.']),
     '',
     head.map((word, i) => (widths[i]! < 0 ? word.padEnd(-widths[i]!) : word.padStart(widths[i]!))).join(' '),
     ...run.rows.flatMap(lines),
