@@ -103,7 +103,9 @@ class Taking {
     const crew = await Crew.assemble(guests);
     const records = await this.#records(crew);
     const draft = await ImageDraft.create(this.#options.directory, this.#options.name);
-    for (const guest of guests) this.#undo.push(guest.watch((reason) => this.#lose(guest.name, reason)));
+    for (const guest of crew.present) {
+      this.#undo.push(guest.watch((reason) => this.#lose(guest.name, reason)));
+    }
     try {
       const report = await this.#cut(crew, records, draft);
       if (!report.killed) this.#journal.clear(); // else it goes with the network
@@ -243,7 +245,7 @@ class Taking {
     return this.#report(mark, image, crew, { pauseMs, releaseMs });
   }
 
-  /** The channel as far as anybody is behind a port: that of a guest that has ended has nothing to prove. */
+  /** The channel as far as anybody is behind a port: that of a guest that has ended has nothing to prove, of any kind. */
   #witnessed(channel: LeasedChannel, present: ReadonlySet<string>): Channel<MarkAnswer> {
     return {
       hold: () => channel.hold(),
@@ -253,7 +255,10 @@ class Taking {
       sweep: (epoch) => channel.sweep(epoch),
       observe: async (epoch) => {
         const seen = await channel.observe(epoch);
-        return seen.filter(({ port, kind }) => kind !== 'tap' || present.has(port.split('/')[0]!));
+        return seen.filter(({ port }) => {
+          const [guest, nic] = port.split('/');
+          return nic === undefined || present.has(guest!);
+        });
       },
       mark: (epoch) => channel.mark(epoch),
       release: (epoch) => channel.release(epoch),
