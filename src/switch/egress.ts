@@ -97,13 +97,13 @@ export class Egress {
   /** Puts a frame at the tail. Outside a hold one too many is dropped. */
   enqueue(frame: HeldFrame, held: boolean): void {
     this.#row[frame.restored ? Row.QUEUED_RESTORED : Row.QUEUED_SWITCHED]!++;
-    if (!held && !this.#room.admits) return this.#drop('queueFull');
     const { stored } = frame;
     const length = stored.length - VNET_HEADER_BYTES;
     if (length > this.#longest && this.#isOversize(stored, 0, VNET_HEADER_BYTES, length)) {
       return this.#drop('oversize');
     }
     if (held) this.#room.brought(1, stored.length);
+    else if (!this.#room.admits) return this.#drop('queueFull');
     this.#push(frame);
   }
 
