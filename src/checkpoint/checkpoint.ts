@@ -76,6 +76,16 @@ export function takeCheckpoint(live: LiveNetwork, options: CheckpointOptions): P
   return live.exclusively(() => new Taking(live, options).run());
 }
 
+/** A failure, with the guests that it left standing still and what to do about them. */
+function withStranded(error: unknown, guests: readonly string[]): unknown {
+  if (guests.length === 0) return error;
+  const { code, message, details } = StillwireError.from(error);
+  const words =
+    `${message}; not resumed yet: ${guests.join(', ')}. It is tried again every second, and \`stillwire status\` ` +
+    'shows when it has come to pass; if it never does, end the process of that guest';
+  return new StillwireError(code, words, { ...details, stranded: guests }, error);
+}
+
 class Taking {
   readonly #live: LiveNetwork;
   readonly #options: CheckpointOptions;
@@ -103,19 +113,32 @@ class Taking {
     const crew = await Crew.assemble(guests);
     const records = await this.#records(crew);
     const draft = await ImageDraft.create(this.#options.directory, this.#options.name);
-    for (const guest of guests) this.#undo.push(guest.watch((reason) => this.#lose(guest.name, reason)));
+    for (const guest of crew.present) {
+      this.#undo.push(guest.watch((reason) => this.#lose(guest.name, reason)));
+    }
     try {
       const report = await this.#cut(crew, records, draft);
       if (!report.killed) this.#journal.clear(); // else it goes with the network
       return report;
     } catch (error) {
       await draft.abandon();
-      this.#journal.clear();
+      crew.stranded.follow((names) => this.#leaveToResume(names, draft));
       // A guest that died makes whatever was waiting for it fail too; the death is the cause to tell.
-      throw this.#abort.signal.aborted ? this.#abort.signal.reason : error;
+      throw withStranded(this.#abort.signal.aborted ? this.#abort.signal.reason : error, crew.stranded.names);
     } finally {
       this.#letGo();
       await this.#mark?.unpin().catch(() => undefined); // the network may have ended with its guests
+    }
+  }
+
+  /** Guests that stand still stay written down until they run again: this process may die before. */
+  #leaveToResume(resume: readonly string[], draft: ImageDraft): void {
+    if (resume.length === 0) return this.#journal.clear();
+    const checkpoint = { name: draft.name, draft: draft.directory, path: draft.target };
+    try {
+      this.#journal.record({ phase: 'cutting', checkpoint, resume });
+    } catch {
+      // what was recorded before names them too
     }
   }
 
@@ -243,7 +266,7 @@ class Taking {
     return this.#report(mark, image, crew, { pauseMs, releaseMs });
   }
 
-  /** The channel as far as anybody is behind a port: that of a guest that has ended has nothing to prove. */
+  /** The channel as far as anybody is behind a port: that of a guest that has ended has nothing to prove, of any kind. */
   #witnessed(channel: LeasedChannel, present: ReadonlySet<string>): Channel<MarkAnswer> {
     return {
       hold: () => channel.hold(),
@@ -253,7 +276,10 @@ class Taking {
       sweep: (epoch) => channel.sweep(epoch),
       observe: async (epoch) => {
         const seen = await channel.observe(epoch);
-        return seen.filter(({ port, kind }) => kind !== 'tap' || present.has(port.split('/')[0]!));
+        return seen.filter(({ port }) => {
+          const [guest, nic] = port.split('/');
+          return nic === undefined || present.has(guest!);
+        });
       },
       mark: (epoch) => channel.mark(epoch),
       release: (epoch) => channel.release(epoch),

@@ -7,6 +7,7 @@ import type { PortId } from '../frame/types.js';
 import type { Guest, RunState } from '../guest/index.js';
 import type { Participants } from '../quiesce/index.js';
 import { everyone } from './everyone.js';
+import { isStranded, Stranded } from './stranded.js';
 
 const spread = (times: readonly number[]): number =>
   times.length === 0 ? 0 : Math.max(...times) - Math.min(...times);
@@ -17,14 +18,21 @@ export class Crew implements Participants {
   readonly #stopped = new Set<Guest>();
   readonly #stopTimes: number[] = [];
   readonly #resumeTimes: number[] = [];
+  /** Those that we stopped and could not resume: it is being tried again. */
+  readonly stranded = new Stranded();
 
   private constructor(states: ReadonlyMap<Guest, RunState>) {
     this.#guests = [...states.keys()];
     this.#states = states;
   }
 
-  /** @throws StillwireError GUEST_FAILED when a guest is in a state that cannot be saved and restored */
+  /** @throws StillwireError GUEST_FAILED when a guest is in a state that cannot be saved and restored, or on its way out of one */
   static async assemble(guests: readonly Guest[]): Promise<Crew> {
+    for (const guest of guests) {
+      if (!isStranded(guest)) continue;
+      const words = `guest ${guest.name} has not been resumed since the last checkpoint failed: it is still being tried`;
+      throw new StillwireError('GUEST_FAILED', words, { guest: guest.name });
+    }
     const states = await Promise.all(guests.map(async (guest) => [guest, await guest.runState()] as const));
     for (const [guest, state] of states) {
       if (state === 'running' || state === 'paused' || state === 'ended') continue;
@@ -65,12 +73,18 @@ export class Crew implements Participants {
     return guest !== undefined && this.stateOf(guest) === 'running';
   }
 
+  /** @throws StillwireError the first failure; whoever could not be resumed is among the {@link stranded} then */
   async resume(): Promise<void> {
     const stopped = [...this.#stopped].filter((guest) => guest.pid !== undefined);
     this.#stopped.clear();
     await everyone(stopped, async (guest) => {
-      await guest.resume();
-      this.#resumeTimes.push(performance.now());
+      try {
+        await guest.resume();
+        this.#resumeTimes.push(performance.now());
+      } catch (error) {
+        if (guest.pid !== undefined) this.stranded.add(guest);
+        throw error;
+      }
     });
   }
 

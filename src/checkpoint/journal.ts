@@ -6,6 +6,8 @@
  *     with kill  cutting  ─ stop … save, commit ──────▶  killing  ─ guests ended, the network too ─▶ (gone with it)
  *   restart      loading  ─ guests load ─▶  resuming  ─ resume, release ─▶  (cleared)
  *
+ * A checkpoint that failed and could not resume everyone stays `cutting`, with the names of those, until all run.
+ *
  * What recovery does of each:
  *
  *   cutting    resumes those of `resume` that are paused, delivers what was held, removes the draft

@@ -35,8 +35,8 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   readonly network: Network;
   readonly #guests = new Map<string, Guest>();
   /** Guests that were found running: how to let go of each. */
-  readonly #letGo = new Map<string, () => void>();
-  /** Those of them that are somebody else's: they outlive the network. */
+  readonly #letGo = new Map<string, () => Promise<void>>();
+  /** Those of them that are somebody else's: they outlive the network. Those we started ourselves, after {@link handOver}. */
   readonly #foreign = new Set<string>();
   #busy = false;
   #closed = false;
@@ -94,7 +94,8 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
         const options = { network, name, definition, tapFds, runDirectory, stateFile, signal };
         const { guest, letGo, taps } = await restartAdopted(options);
         for (const { fd } of taps) closeFd(fd); // of the TAPs that are the network's already
-        this.admitFound(guest, letGo);
+        this.#admit(guest);
+        this.#letGo.set(name, letGo);
       } else {
         const options = { name, definition, tapFds, keptFds, runDirectory, signal, ...restarting };
         this.#admit(await startQemu(options));
@@ -111,11 +112,20 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   }
 
   /** Takes in a guest that was found running. @param letGo ends our hold on it, and not the guest */
-  admitFound(guest: Guest, letGo: () => void): void {
+  admitFound(guest: Guest, letGo: () => Promise<void>): void {
     this.#admit(guest);
     this.#letGo.set(guest.name, letGo);
-    const definition = this.definition.guests[guest.name];
-    if (definition !== undefined && isAdopted(definition)) this.#foreign.add(guest.name);
+    if (this.#isAdopted(guest.name)) this.#foreign.add(guest.name);
+  }
+
+  /** A restart is done: adopted guests that it started are their owner's from now on, no more killed by {@link close}. */
+  handOver(): void {
+    for (const name of this.#guests.keys()) if (this.#isAdopted(name)) this.#foreign.add(name);
+  }
+
+  #isAdopted(guest: string): boolean {
+    const definition = this.definition.guests[guest];
+    return definition !== undefined && isAdopted(definition);
   }
 
   /** Runs `work` while no other checkpoint can begin. @throws StillwireError NETWORK_BUSY, NETWORK_HELD */
@@ -142,9 +152,12 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const name of this.#foreign) this.#letGo.get(name)?.();
-    const ours = [...this.#guests].filter(([name]) => !this.#foreign.has(name));
-    await Promise.allSettled(ours.map(([, guest]) => guest.kill()));
+    await Promise.allSettled(
+      [...this.#guests].map(async ([name, guest]) => {
+        if (this.#foreign.has(name)) await this.#letGo.get(name)?.();
+        else await guest.kill();
+      }),
+    );
     await this.network.close();
   }
 
@@ -152,7 +165,7 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   async leave(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const letGo of this.#letGo.values()) letGo();
+    await everyone([...this.#letGo.values()], (letGo) => letGo());
     await this.network.leave();
   }
 }
@@ -171,10 +184,8 @@ async function adoptAll(
     });
     return adopted;
   } catch (error) {
-    for (const { letGo, taps } of adopted.values()) {
-      letGo();
-      for (const { fd } of taps) closeFd(fd);
-    }
+    await everyone([...adopted.values()], ({ letGo }) => letGo());
+    for (const { taps } of adopted.values()) for (const { fd } of taps) closeFd(fd);
     throw error;
   }
 }
@@ -196,7 +207,7 @@ async function openWith(
       ...(holdFile === undefined ? {} : { holdFile }),
     });
   } catch (error) {
-    for (const { letGo } of adopted.values()) letGo();
+    await everyone([...adopted.values()], ({ letGo }) => letGo());
     throw error;
   }
 }

@@ -99,7 +99,7 @@ export async function reattach(
     return { live, report: { resumed, ended, deliveredFrames: frames.length } };
   } catch (error) {
     await live?.leave();
-    for (const { letGo } of attached.values()) letGo();
+    await everyone([...attached.values()], ({ letGo }) => letGo());
     throw error;
   }
 }

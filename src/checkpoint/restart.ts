@@ -162,6 +162,7 @@ async function bringBack(
     signal.throwIfAborted();
     const restartMs = Date.now() - startedAtMs;
     await timed('release', () => hold.release());
+    live.handOver();
     journal.clear();
     const guests = Object.entries(manifest.guests).map(([name, { runState }]) => ({ name, state: runState }));
     const { name, inFlightFrames } = manifest;

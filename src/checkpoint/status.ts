@@ -30,13 +30,22 @@ export interface PortStatus {
   readonly segment: string;
   readonly device?: string;
   readonly in: { readonly frames: number; readonly bytes: number; readonly discarded: number };
-  readonly out: { readonly frames: number; readonly bytes: number; readonly dropped: number };
+  /** `reasons`: of those dropped, how many for which (the ledger's); those that never came are left out. */
+  readonly out: {
+    readonly frames: number;
+    readonly bytes: number;
+    readonly dropped: number;
+    readonly reasons: Readonly<Record<string, number>>;
+  };
   /** Frames waiting in the port's queue. */
   readonly held: number;
 }
 
 const total = (terms: Readonly<Record<string, number>>): number =>
   Object.values(terms).reduce((a, b) => a + b, 0);
+
+const given = (terms: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(terms).filter(([, count]) => count > 0));
 
 export async function readStatus(network: Network, live: ReadonlyMap<string, Guest>): Promise<NetworkStatus> {
   const { definition } = network;
@@ -67,7 +76,12 @@ function portStatus(definition: NetworkDefinition, { port, ingress, egress }: Po
     segment: nic?.segment ?? other?.segment ?? '',
     ...(other === undefined || other.kind === 'dgram' ? {} : { device: other.device }),
     in: { frames: ingress.received, bytes: ingress.bytes, discarded: total(ingress.discarded) },
-    out: { frames: egress.sent, bytes: egress.bytes, dropped: total(egress.dropped) },
+    out: {
+      frames: egress.sent,
+      bytes: egress.bytes,
+      dropped: total(egress.dropped),
+      reasons: given(egress.dropped),
+    },
     held: egress.held,
   };
 }

@@ -5,6 +5,12 @@ import { EXIT } from '../errors/index.js';
 import { defineCommand } from './command.js';
 import { bytes, table } from './format.js';
 
+/** Such as `5 (oversize 3, queueFull 2)`. */
+function describeDrops({ dropped, reasons }: NetworkStatus['ports'][number]['out']): string {
+  const terms = Object.entries(reasons).map(([reason, count]) => `${reason} ${count}`);
+  return terms.length === 0 ? String(dropped) : `${dropped} (${terms.join(', ')})`;
+}
+
 export function describeStatus({ network, namespace, engine, held, guests, ports }: NetworkStatus): string {
   const where = namespace === undefined ? 'no devices' : `namespace ${namespace}`;
   const guestRows = guests.map(({ name, state, pid, ports: own }) => [name, state, pid, own.join(' ')]);
@@ -18,7 +24,7 @@ export function describeStatus({ network, namespace, engine, held, guests, ports
     port.in.discarded,
     port.out.frames,
     bytes(port.out.bytes),
-    port.out.dropped,
+    describeDrops(port.out),
     port.held,
   ]);
   return [
@@ -50,7 +56,8 @@ export const status = defineCommand({
   group: 'network',
   summary: 'guests, ports, traffic and held frames of what runs',
   description: `Every running network, or the one that -n names. IN is what came from a guest, OUT what was given to it, in
-frames; DISCARDED went no further by rule, DROPPED is lost, HELD waits to be delivered.
+frames; DISCARDED went no further by rule, DROPPED is lost (with the reason; oversize: longer than the port's MTU), HELD waits
+to be delivered.
 
 Of a network whose daemon died: which guests live, which stand still, what it was in the middle of, and what to do. When
 -n names such a network the exit code is 3, else 0.`,

@@ -74,15 +74,14 @@ export class Control {
     this.#parts.onDown(why);
   }
 
-  /** Whether guests wait for us now. */
-  get isHeld(): boolean {
+  get #isHeld(): boolean {
     return (
       this.#holding || this.#operations.running !== undefined || this.live.network.currentHold !== undefined
     );
   }
 
   #refuseWhenHeld(): void {
-    if (!this.isHeld) return;
+    if (!this.#isHeld) return;
     const network = this.live.definition.network;
     if (this.#operations.running !== undefined) {
       throw new StillwireError('NETWORK_BUSY', `a checkpoint of ${network} is under way`, { network });

@@ -161,10 +161,7 @@ class Daemon<J extends Job> {
     const onError = (error: StillwireError): void => this.#log.error({ err: error }, 'fault in a request');
     const server = await ApiServer.listen(control, this.#claim.paths.socket, onError);
     try {
-      await this.#notifier.ready({
-        answers: () => live.network.ledger(),
-        isHeld: () => control.isHeld,
-      });
+      await this.#notifier.ready({ answers: () => live.network.ledger() });
       this.#log.info({ socket: this.#claim.paths.socket }, 'ready');
       this.#claim.settle();
       this.#hooks.onReady?.(report);

@@ -117,7 +117,7 @@ async function kill(records: readonly ProcessRecord[]): Promise<void> {
 export async function removeRemains(network: string, paths: NetworkPaths, adoptedToo = false): Promise<void> {
   const remains = readRemains(network, paths);
   const { state, stored, journal } = remains;
-  const owners = socketOwners(paths.directory).flatMap((pid) => recordOf(pid) ?? []);
+  const owners = (await socketOwners(paths.directory)).flatMap((pid) => recordOf(pid) ?? []);
   const adopted = new Set(
     Object.entries(stored?.definition.guests ?? {}).flatMap(([name, guest]) =>
       isAdopted(guest) && !adoptedToo ? name : [],

@@ -52,7 +52,7 @@ export const statusSchema = z.object({
       segment: z.string(),
       device: z.string().exactOptional(),
       in: z.object({ frames: count, bytes: count, discarded: count }),
-      out: z.object({ frames: count, bytes: count, dropped: count }),
+      out: z.object({ frames: count, bytes: count, dropped: count, reasons: counts }),
       held: count,
     }),
   ),

@@ -1,5 +1,6 @@
 /** What a running network occupies on this machine, and what of it is left later: looked at, not believed. */
 import { existsSync, statSync } from 'node:fs';
+import type { DaemonClient } from '../daemon/index.js';
 import { pathsOf } from '../daemon/run-directory.js';
 import { isRunning, readState, type ProcessRecord } from '../daemon/state-file.js';
 import { runProgram } from '../network/index.js';
@@ -46,6 +47,17 @@ export async function tapDrops(network: string): Promise<number> {
     readonly stats64?: { readonly rx: { dropped: number }; readonly tx: { dropped: number } };
   }[];
   return links.reduce((sum, { stats64 }) => sum + (stats64?.rx.dropped ?? 0) + (stats64?.tx.dropped ?? 0), 0);
+}
+
+/** Frames that the switch of a running network dropped since it began, by reason. */
+export async function switchDrops(client: DaemonClient): Promise<Record<string, number>> {
+  const drops: Record<string, number> = {};
+  for (const { out } of (await client.status()).ports) addDrops(drops, out.reasons);
+  return drops;
+}
+
+export function addDrops(sum: Record<string, number>, more: Readonly<Record<string, number>>): void {
+  for (const [reason, count] of Object.entries(more)) sum[reason] = (sum[reason] ?? 0) + count;
 }
 
 export interface Finding {

@@ -44,6 +44,8 @@ export interface SoakReport {
   readonly daemons: readonly LifeReport[];
   /** Frames the kernel dropped at the guests' TAPs; those just before a kill are not seen. */
   readonly tapDrops: number;
+  /** Frames the switch dropped, by reason. */
+  readonly switchDrops: Readonly<Record<string, number>>;
   readonly faults: readonly string[];
 }
 
@@ -66,7 +68,7 @@ function methodReport(account: SoakAccount, method: QuiesceMethod): MethodReport
 const pausesOf = (cuts: readonly Cut[]): number[] =>
   cuts.filter(({ killed }) => !killed).map(({ pauseMs }) => pauseMs);
 
-function faultsOf({ cuts, refusals, lives, tally, tapDrops }: SoakAccount): string[] {
+function faultsOf({ cuts, refusals, lives, tally, tapDrops, switchDrops }: SoakAccount): string[] {
   const unproven = cuts.filter(({ method, proven }) => method !== 'quiet' && !proven);
   return [
     ...tally.faults,
@@ -78,6 +80,7 @@ function faultsOf({ cuts, refusals, lives, tally, tapDrops }: SoakAccount): stri
       .filter(({ method, code }) => !(method === 'quiet' && code === 'NOT_QUIET'))
       .map(({ kind, method, code, message }) => `${kind} by ${method} gave up: ${code}: ${message}`),
     ...(tapDrops === 0 ? [] : [`the kernel dropped ${tapDrops} frames at the TAPs`]),
+    ...Object.entries(switchDrops).map(([reason, count]) => `the switch dropped ${count} frames: ${reason}`),
     ...lives.flatMap((samples, i) => growthFaults(lifeReport(samples), i + 1)),
   ];
 }
@@ -130,6 +133,7 @@ export function soakReport(
       guestCounters: tally.guestCounters,
     },
     tapDrops: account.tapDrops,
+    switchDrops: account.switchDrops,
     daemons: lives.filter(({ length }) => length >= LEAST_SHOWN).map(lifeReport),
     faults,
   };

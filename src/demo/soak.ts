@@ -17,7 +17,7 @@ import { checkpointsDirectory, removeCheckpoint, verifyImage } from '../image/in
 import type { QuiesceMethod } from '../quiesce/index.js';
 import { sampleDaemon, type Sample } from './daemon-memory.js';
 import { inFlightByKind, type InFlight } from './frame-kinds.js';
-import { tapDrops } from './footprint.js';
+import { addDrops, switchDrops, tapDrops } from './footprint.js';
 import { GuestConsole } from './guest-console.js';
 import { mixedGuests, type Part } from './mixed-load.js';
 import { tallyMixed, type MixedTally } from './mixed-tally.js';
@@ -86,6 +86,8 @@ export interface SoakAccount {
   readonly tally: MixedTally;
   /** Frames that the kernel dropped at the guests' TAPs, at any time, both ways. */
   readonly tapDrops: number;
+  /** Frames that the switch dropped, by reason: what waited for a guest that was starved for long, say. */
+  readonly switchDrops: Readonly<Record<string, number>>;
 }
 
 /**
@@ -113,6 +115,8 @@ class Soak {
   #aborted = 0;
   /** Of the TAPs that are gone. */
   #tapDrops = 0;
+  /** Of the daemons that are gone. */
+  readonly #switchDrops: Record<string, number> = {};
   #taken = 0;
 
   constructor(options: SoakOptions) {
@@ -156,7 +160,13 @@ class Soak {
       lives: this.#lives,
       tally: tallyMixed(results, parts),
       tapDrops: this.#tapDrops + (await tapDrops(SOAK_NETWORK)),
+      switchDrops: await this.#allSwitchDrops(),
     };
+  }
+
+  async #allSwitchDrops(): Promise<Record<string, number>> {
+    addDrops(this.#switchDrops, await switchDrops(await DaemonClient.connect({ network: SOAK_NETWORK })));
+    return this.#switchDrops;
   }
 
   async #take(step: Step): Promise<string> {
@@ -180,6 +190,7 @@ class Soak {
     const name = `c${++this.#taken}`;
     const client = await DaemonClient.connect({ network: SOAK_NETWORK });
     const dropsBefore = body.kill === true ? await tapDrops(SOAK_NETWORK) : 0;
+    const switchBefore = body.kill === true ? await switchDrops(client) : {};
     const leave = new AbortController();
     const leaving = abortAfterMs === undefined ? undefined : setTimeout(() => leave.abort(), abortAfterMs);
     let report: CheckpointReport;
@@ -192,7 +203,10 @@ class Soak {
     } finally {
       clearTimeout(leaving);
     }
-    if (report.killed) this.#tapDrops += dropsBefore;
+    if (report.killed) {
+      this.#tapDrops += dropsBefore;
+      addDrops(this.#switchDrops, switchBefore);
+    }
     await verify(report);
     const inFlight = await inFlightByKind(report.path);
     const restartMs = report.killed ? await this.#restart(report.path, state) : undefined;

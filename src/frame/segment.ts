@@ -43,6 +43,20 @@ export const isPlain = (bytes: Uint8Array, header: number): boolean =>
   (bytes[header]! & NEEDS_CSUM) === 0 && bytes[header + 1] === GSO_NONE;
 
 /**
+ * Length of the longest frame that the frame at `start` is on a wire: its own, or, of a super-frame, that of a segment.
+ * `header` and `start` are offsets in `bytes`. An honest header is taken for granted: who cuts looks closer.
+ */
+export function longestOnWire(bytes: Uint8Array, header: number, start: number, length: number): number {
+  const gsoType = bytes[header + 1]! & ~GSO_ECN;
+  if (gsoType === GSO_NONE) return length;
+  const size = bytes[header + 4]! | (bytes[header + 5]! << 8);
+  const transport = bytes[header + 6]! | (bytes[header + 7]! << 8);
+  const isTcp = gsoType === GSO_TCPV4 || gsoType === GSO_TCPV6;
+  const headerBytes = isTcp ? (bytes[start + transport + 12]! >> 4) * 4 : UDP_HEADER_BYTES;
+  return Math.min(length, transport + headerBytes + size);
+}
+
+/**
  * The frame at `start` as plain frames, each in memory of its own: a virtio-net header of zeros, then the frame.
  * Undefined when its header asks for what cannot be done. Reads nothing outside of header and frame; never throws.
  */

@@ -32,15 +32,15 @@ export function encodeSentinel(nonce: Uint8Array): Buffer {
 
 /**
  * Whether a frame is a sentinel with one of these nonces. `typeAt` is where its EtherType lies: behind
- * the addresses, or behind a tag that a guest put in.
+ * the addresses, or behind a tag that a guest put in; `end`, where the frame ends.
  */
 export function isSentinel(
   bytes: Buffer,
   typeAt: number,
-  length: number,
+  end: number,
   nonces: readonly Uint8Array[],
 ): boolean {
-  if (u16(bytes, typeAt) !== SENTINEL_ETHERTYPE || length < NONCE_OFFSET + NONCE_BYTES) return false;
   const at = typeAt + 2 + MAGIC.length;
+  if (u16(bytes, typeAt) !== SENTINEL_ETHERTYPE || at + NONCE_BYTES > end) return false;
   return nonces.some((nonce) => bytes.compare(nonce, 0, NONCE_BYTES, at, at + NONCE_BYTES) === 0);
 }

@@ -4,8 +4,10 @@
  *   process     held by pidfd, so that a recycled pid is never taken for it
  *   QMP         a monitor of `server=on,wait=off` takes one client at a time, and the next when that one has gone. The
  *               socket must be this process's own: another may have put one in its place
- *   migration   one under way was begun by somebody who does not wait for it any more: cancelled, and waited for
  *   TAPs        duplicates of its tun descriptors, taken out of it
+ *   judgement   of somebody else's QEMU, before anything in it is changed
+ *   migration   of ours: one under way was begun by a daemon that has died, and is cancelled and waited for. How fast and
+ *               how audible migrations are is set as we need it, and put back when the QEMU is let go
  *
  * The machine's run state is not touched: whoever knows why it was stopped resumes it. Whatever fails, all is let go and
  * the process runs on as it did.
@@ -21,6 +23,11 @@ import { takeTaps, type FoundTap } from './found-taps.js';
 import type { Guest } from './guest.js';
 import { QemuGuest } from './qemu-guest.js';
 import { hashBootFiles, memoryOf } from './qemu-identity.js';
+import {
+  putBackMigrationSettings,
+  readMigrationSettings,
+  type MigrationSettings,
+} from './migration-settings.js';
 import { abandonMigration, handState, prepareMigration } from './qemu-migration.js';
 import { QmpClient } from './qmp.js';
 
@@ -40,6 +47,11 @@ export interface AttachQemuOptions {
   readonly runDirectory: string;
   /** It was started with `-S -incoming defer`: this state is loaded into it. The descriptor stays the caller's. */
   readonly incoming?: { readonly stateFd: number };
+  /**
+   * It is somebody else's: throws ADOPT_REFUSED, which is passed on as it is, when it is not to be attached to. Before
+   * anything is changed; the TAPs are lent for the call. Its migrations are left alone.
+   */
+  readonly judge?: (qmp: QmpClient, taps: readonly FoundTap[]) => Promise<void>;
   /** Ends the attempt, and only that. */
   readonly signal: AbortSignal;
 }
@@ -53,14 +65,17 @@ export interface AttachedQemu {
    * @throws StillwireError NO_PRIVILEGE; GUEST_DIED, SYSCALL when it has ended
    */
   readonly take: (name: string) => number | undefined;
-  /** Lets go of the process and its monitor without ending it. The guest object is of no use afterwards. */
-  readonly letGo: () => void;
+  /**
+   * Lets go of the process and its monitor without ending it, its migration settings as they were. The guest object is
+   * of no use afterwards. Never rejects; idempotent.
+   */
+  readonly letGo: () => Promise<void>;
 }
 
 /**
  * Attaches to a running QEMU.
  * @throws StillwireError GUEST_DIED when its process has ended; QMP_TIMEOUT; GUEST_FAILED when the socket is another's or
- *   a state was still being loaded; NO_PRIVILEGE; the signal's reason
+ *   a state was still being loaded; NO_PRIVILEGE; what `judge` throws; the signal's reason
  */
 export async function attachQemu(options: AttachQemuOptions): Promise<AttachedQemu> {
   const { name, definition, pid, startTime, runDirectory } = options;
@@ -72,7 +87,9 @@ export async function attachQemu(options: AttachQemuOptions): Promise<AttachedQe
     ...(startTime === undefined ? {} : { startTime }),
   });
   let qmp: QmpClient | undefined;
-  const letGo = (): void => {
+  let before: MigrationSettings | undefined;
+  const letGo = async (): Promise<void> => {
+    if (qmp !== undefined && before !== undefined) await putBackMigrationSettings(qmp, before);
     qmp?.close();
     process.release();
   };
@@ -83,19 +100,22 @@ export async function attachQemu(options: AttachQemuOptions): Promise<AttachedQe
     if (qmp.peer.pid !== pid) {
       throw new StillwireError('GUEST_FAILED', `its QMP socket is that of process ${qmp.peer.pid}`);
     }
-    if (options.incoming === undefined) await abandonMigration(qmp, name);
+    taps = takeTaps(process);
+    if (options.judge !== undefined) await options.judge(qmp, taps);
+    else if (options.incoming === undefined) await abandonMigration(qmp, name);
+    before = await readMigrationSettings(qmp);
     await prepareMigration(qmp);
     if (options.incoming !== undefined) await handState(qmp, name, options.incoming.stateFd);
     memory = definition.memory ?? (await memoryOf(qmp));
-    taps = takeTaps(process);
     options.signal.throwIfAborted();
   } catch (error) {
     const words = (await process.explain(error)).replace(`guest ${name}: `, '');
     const died = process.pid === undefined;
-    letGo();
+    await letGo();
     for (const { fd } of taps) closeFd(fd);
     if (options.signal.aborted) throw options.signal.reason;
     const { code } = StillwireError.from(error);
+    if (code === 'ADOPT_REFUSED') throw error;
     throw new StillwireError(
       died ? 'GUEST_DIED' : code,
       `guest ${name} could not be attached to: ${words}`,

@@ -15,6 +15,16 @@ export const CpusAnswer = z.array(z.object({ 'qom-path': z.string() }));
 
 export const MigrateAnswer = z.object({ status: z.string().optional(), 'error-desc': z.string().optional() });
 
+export const MigrateParametersAnswer = z.object({ 'max-bandwidth': z.number() });
+
+export const MigrateCapabilitiesAnswer = z.array(z.object({ capability: z.string(), state: z.boolean() }));
+
+/** Of qom-list. */
+export const ObjectsAnswer = z.array(z.object({ name: z.string(), type: z.string() }));
+
+/** Of human-monitor-command. */
+export const TextAnswer = z.string();
+
 export const BlockAnswer = z.array(
   z.object({
     device: z.string(),

@@ -17,13 +17,13 @@ import { ask, MigrateAnswer, StatusAnswer } from './qemu-answers.js';
 import { COMMAND_TIMEOUT_MS, type QmpClient } from './qmp.js';
 
 /** Bytes a second; QEMU takes a 64-bit number, and JSON a power of two that a double holds exactly. */
-const UNLIMITED_BANDWIDTH = 2 ** 60;
+export const UNLIMITED_BANDWIDTH = 2 ** 60;
 /** How long a cancelled migration may take to say so. */
 const CANCEL_TIMEOUT_MS = 10_000;
 /** Name under which QEMU holds the file until `migrate` takes it. */
 const FD_NAME = 'stillwire-state';
 
-const FINAL: ReadonlySet<unknown> = new Set(['completed', 'failed', 'cancelled']);
+export const FINAL: ReadonlySet<unknown> = new Set(['completed', 'failed', 'cancelled']);
 /** How often a migration that somebody else began is asked whether it has ended. */
 const CANCEL_POLL_MS = 5;
 

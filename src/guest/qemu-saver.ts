@@ -4,7 +4,8 @@
  * A save creates its file and removes it again when it fails. One thing QEMU will not do: save a guest twice without
  * letting it run in between ("Can't migrate the vm that was paused due to previous migration"). That is the lot of a
  * guest its user has paused, from its second checkpoint on. Nothing in such a guest can have changed, so the second
- * file is a copy of the first: its descriptor is kept, whatever becomes of the name, until the guest runs.
+ * file is a copy of the first: its descriptor is kept, whatever becomes of the name, until the guest runs. Where there is
+ * none (it was a daemon before us that saved it, or the save was cancelled), that is told before anybody is stopped.
  *
  * Room for a state is made beforehand, outside the hold: the kernel then has no page to find and clear while guests stand
  * still, which is a third of the time, and nearly all of its spread.
@@ -47,11 +48,16 @@ export class StateSaver {
   /**
    * Makes `file`, which must not exist, with room for the state of the next save. Optional.
    * @returns lets the room go if no save has come; the file is the caller's to remove
-   * @throws StillwireError SYSCALL when the file cannot be made
+   * @throws StillwireError SYSCALL when the file cannot be made; GUEST_FAILED when QEMU would not save it
    */
   async prepare(file: string): Promise<() => void> {
     this.#forget();
-    if ((await this.#unchanged()) !== undefined) return () => undefined; // the next save is a copy
+    if (await this.#isSaved()) {
+      if (this.#last !== undefined) return () => undefined; // the next save is a copy
+      const words =
+        'QEMU has saved it, or begun to, since it last ran, and saves no guest twice: let it run once';
+      throw new StillwireError('GUEST_FAILED', words, { guest: this.#guest });
+    }
     const fd = openFd(file, O_RDWR | O_CREAT | O_EXCL, 0o600);
     this.#prepared = { file, fd };
     await reserve(fd, this.#expected); // where that is not to be had, QEMU finds the room as it writes
@@ -85,11 +91,15 @@ export class StateSaver {
     return last === undefined ? this.#write(file, signal) : this.#copy(last, file, signal);
   }
 
+  /** Whether it stands as a save left it. */
+  async #isSaved(): Promise<boolean> {
+    const { status } = await ask(this.#qmp, StatusAnswer, 'query-status');
+    return status === 'postmigrate';
+  }
+
   /** The last state, if it still is the guest's. A RESUME comes before the answer to what we ask after it. */
   async #unchanged(): Promise<number | undefined> {
-    if (this.#last === undefined) return undefined;
-    const { status } = await ask(this.#qmp, StatusAnswer, 'query-status');
-    return status === 'postmigrate' ? this.#last : undefined;
+    return this.#last !== undefined && (await this.#isSaved()) ? this.#last : undefined;
   }
 
   async #write(file: string, signal: AbortSignal): Promise<number> {

@@ -21,8 +21,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { AdoptedDefinition } from '../definition/definition.js';
 import { StillwireError } from '../errors/index.js';
 import { closeFd, O_RDONLY, openFd } from '../sys/fd.js';
+import { refuseHiddenFrames } from './adopt-checks.js';
 import { listenerOf } from './adopt-qemu.js';
 import { attachQemu, type AttachedQemu } from './attach-qemu.js';
+import { FoundProcess } from './found-process.js';
 import { FIRST_FD } from './qemu-process.js';
 
 /** How long the command may take until QEMU listens. */
@@ -43,7 +45,8 @@ export interface RestartAdoptedOptions {
 
 /**
  * Resolves when the state is loaded; the guest is paused.
- * @throws StillwireError GUEST_NOT_RESTARTABLE; ADOPT_REFUSED when somebody listens on its QMP socket already;
+ * @throws StillwireError GUEST_NOT_RESTARTABLE; ADOPT_REFUSED when somebody listens on its QMP socket already, or
+ *   the command starts a QEMU that could not be adopted;
  *   GUEST_FAILED with what the command said; the signal's reason
  */
 export async function restartAdopted(options: RestartAdoptedOptions): Promise<AttachedQemu> {
@@ -53,9 +56,11 @@ export async function restartAdopted(options: RestartAdoptedOptions): Promise<At
     const words = `guest ${name} runs already: somebody listens on ${qmpSocket}`;
     throw new StillwireError('ADOPT_REFUSED', words, { guest: name, path: qmpSocket });
   }
-  const pid = await start(options);
   const stateFd = openFd(stateFile, O_RDONLY);
+  let started: FoundProcess | undefined;
   try {
+    const pid = await start(options);
+    started = FoundProcess.open({ guest: name, pid, logFile: join(runDirectory, `${name}.log`) });
     return await attachQemu({
       name,
       definition: {},
@@ -63,12 +68,15 @@ export async function restartAdopted(options: RestartAdoptedOptions): Promise<At
       qmpSocket,
       runDirectory,
       incoming: { stateFd },
+      judge: (qmp) => refuseHiddenFrames(name, pid, qmp),
       signal,
     });
   } catch (error) {
-    process.kill(pid, 'SIGKILL'); // it was started for this, and waits for a state that will not come
+    // It was started for this, and waits for a state that will not come. Why not is told, whatever comes of the kill.
+    await started?.kill().catch(() => undefined);
     throw error;
   } finally {
+    started?.release();
     closeFd(stateFd);
   }
 }

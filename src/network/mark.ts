@@ -77,9 +77,13 @@ export class Mark {
     return this.evidence.map(judge);
   }
 
-  /** The frames. Slow for many: ask after the release. */
-  frames(): Promise<InflightFrame[]> {
-    return this.#switch.call('frames', { mark: this.#mark });
+  /** The frames. Slow for many, since traffic goes before: ask after the release. */
+  async frames(): Promise<InflightFrame[]> {
+    const frames: InflightFrame[] = [];
+    do {
+      frames.push(...(await this.#switch.call('frames', { mark: this.#mark, from: frames.length })));
+    } while (frames.length < this.frameCount);
+    return frames;
   }
 
   /** Lets the frames go; {@link frames} fails afterwards. */

@@ -54,8 +54,9 @@ export class FrameMemory {
   /** Puts a stored frame (header, then frame) into a staging slot; the offset of the slot. */
   stage(i: number, stored: Uint8Array): number {
     const slot = this.stagingSlot(i);
-    this.bytes.set(stored.subarray(0, VNET_HEADER_BYTES), slot);
-    this.bytes.set(stored.subarray(VNET_HEADER_BYTES), slot + FRAME_OFFSET);
+    const before = slot + FRAME_OFFSET - VNET_HEADER_BYTES; // in one piece, without a view of each part
+    this.bytes.set(stored, before);
+    this.bytes.copyWithin(slot, before, slot + FRAME_OFFSET);
     return slot;
   }
 }

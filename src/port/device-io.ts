@@ -3,7 +3,7 @@
  * of its own because there are two ways to do it: one frame per call, here, and many at a time (ring-io.ts).
  */
 import { MAX_FRAME_BYTES, VNET_HEADER_BYTES } from '../frame/types.js';
-import { noteSent, readTap, writeTap } from '../sys/index.js';
+import { EINVAL, noteSent, readTap, writeTap } from '../sys/index.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
 
 /** The longest piece. */
@@ -14,7 +14,8 @@ export interface DeviceIo {
   readonly likely: number;
   /**
    * Fills `list` with frames that wait, until `most` of them or none is left; how many. -errno when the descriptor
-   * refused to be read, which ends the list too.
+   * refused to be read, which ends the list too. One that the kernel throws away as it is read is a frame of no bytes
+   * (EINVAL; see PacketReceiver).
    */
   receive(list: FrameList, most: number): number;
   /** As {@link Port.send}. */
@@ -41,10 +42,10 @@ export class PlainIo implements DeviceIo {
       const slot = this.#memory.receiveSlot(list.count);
       const start = slot + FRAME_OFFSET;
       const bytes = readTap(this.#fd, this.#address + start - VNET_HEADER_BYTES, READ_BYTES);
-      if (bytes < 0) return bytes;
+      if (bytes < 0 && bytes !== -EINVAL) return bytes;
       if (bytes === 0) break;
       this.#memory.partHeader(slot, start);
-      list.add(slot, start, bytes - VNET_HEADER_BYTES);
+      list.add(slot, start, Math.max(0, bytes - VNET_HEADER_BYTES));
     }
     return list.count;
   }

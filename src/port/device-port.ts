@@ -27,6 +27,8 @@ import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
 
 export interface DevicePortParts {
   readonly id: PortId;
+  /** See {@link Port.mtu}. */
+  readonly mtu?: number;
   readonly device: string;
   readonly tunFd: number;
   /** How the descriptor is read and written; closed with the port. */
@@ -43,6 +45,7 @@ export class DevicePort implements Port {
   readonly kind = 'device' as const;
   readonly kernelProof: boolean;
   readonly id: PortId;
+  readonly mtu: number | undefined;
   readonly receiveFd: number;
   readonly #parts: DevicePortParts;
   readonly #kernel: KernelEvidence;
@@ -59,6 +62,7 @@ export class DevicePort implements Port {
   constructor(parts: DevicePortParts) {
     this.#parts = parts;
     this.id = parts.id;
+    this.mtu = parts.mtu;
     this.receiveFd = parts.tunFd;
     this.#index = linkIndex(parts.device);
     this.#kernel = parts.kernel ?? observedKernel(parts.statistics);

@@ -20,7 +20,6 @@ import { MAX_FRAME_BYTES, MIN_FRAME_BYTES, VNET_HEADER_BYTES } from '../frame/ty
 import {
   closeFd,
   datagramCost,
-  EMSGSIZE,
   exactDatagramCost,
   isReadable,
   MessageVector,
@@ -38,14 +37,14 @@ import { Shadow } from './shadow.js';
 
 /** Unread frames the guest may have before it, at most. */
 export const WINDOW = 256;
+/** So often the guest's end is looked at, in frames sent: one that keeps up is seen empty long before the window is full. */
+const LOOK_FRAMES = 64;
 /** Sentinels and frames of cookies a guest that reads nothing may have before it. */
 const SENTINEL_RESERVE = 128;
 const RESERVE_BYTES = SENTINEL_RESERVE * datagramCost(MIN_FRAME_BYTES);
 /** Frames that may be unread, and their bytes at any MTU: room for the shadow. */
 const SHADOW_FRAMES = WINDOW + SENTINEL_RESERVE + 64;
 const SHADOW_BYTES = 4 * 1024 * 1024;
-/** Ethernet header and one 802.1Q tag: what a frame has beyond its MTU. */
-const HEADER_BYTES = 18;
 
 export interface DgramPortParts {
   readonly id: PortId;
@@ -74,6 +73,7 @@ export class DgramPort implements Port {
   readonly kind = 'dgram' as const;
   readonly plain = true;
   readonly id: PortId;
+  readonly mtu: number;
   readonly receiveFd: number;
   readonly #parts: DgramPortParts;
   readonly #kernel: Pick<KernelEvidence, 'real' | 'unsentBytes'>;
@@ -85,7 +85,9 @@ export class DgramPort implements Port {
   /** What one of our short frames costs, exactly; 0 by path, where nothing is ever taken back. */
   readonly #markerCost: number;
   #sentSinceRecall = 0;
-  #unread = { frames: 0, bytes: 0 };
+  readonly #unread = { frames: 0, bytes: 0 };
+  /** How many may be unread before the socket is looked at, though there is room. */
+  #nextLook = LOOK_FRAMES;
   #sentinelsUnread = 0;
   #sentinelSent = false;
   /** The sentinel was refused: by path, no socket is there, or none that listens to us. */
@@ -94,6 +96,7 @@ export class DgramPort implements Port {
   constructor(parts: DgramPortParts) {
     this.#parts = parts;
     this.id = parts.id;
+    this.mtu = parts.mtu;
     this.receiveFd = parts.socket;
     this.#kernel = parts.kernel ?? { real: true, unsentBytes };
     const attached = parts.attached === true;
@@ -135,7 +138,7 @@ export class DgramPort implements Port {
   }
 
   send(list: FrameList, from: number): number {
-    if (this.#isOversize(list, from)) return -EMSGSIZE;
+    if (this.#unread.frames >= this.#nextLook && !this.#allRead()) this.#nextLook += LOOK_FRAMES;
     let allowed = this.#fill(list, from);
     if (allowed === 0) {
       if (!this.#allRead()) return 0;
@@ -144,17 +147,12 @@ export class DgramPort implements Port {
     return this.#transmit(list, from, from + allowed);
   }
 
-  /** As a device refuses them; a datagram may be of any length. */
-  #isOversize(list: FrameList, i: number): boolean {
-    return list.length[i]! > this.#parts.mtu + HEADER_BYTES;
-  }
-
   /** How many frames from `from` on fit into window and buffer. */
   #fill(list: FrameList, from: number): number {
     let frames = WINDOW - this.#unread.frames;
     let bytes = this.#parts.sendBuffer - RESERVE_BYTES - this.#unread.bytes;
     let i = from;
-    while (i < list.count && !this.#isOversize(list, i)) {
+    while (i < list.count) {
       frames--;
       bytes -= datagramCost(list.length[i]!);
       if (frames < 0 || bytes < 0) break;
@@ -181,7 +179,8 @@ export class DgramPort implements Port {
 
   #allRead(): boolean {
     if (unsentBytes(this.receiveFd) > 0) return false;
-    this.#unread = { frames: 0, bytes: 0 };
+    this.#unread.frames = this.#unread.bytes = 0;
+    this.#nextLook = LOOK_FRAMES;
     this.#sentinelsUnread = 0;
     this.#shadow.restart();
     return true;

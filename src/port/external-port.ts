@@ -21,6 +21,8 @@ const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
 
 export interface ExternalPortParts {
   readonly id: PortId;
+  /** See {@link Port.mtu}. */
+  readonly mtu?: number;
   readonly device: string;
   readonly memory: FrameMemory;
   readonly receiver: PacketReceiver;
@@ -30,6 +32,7 @@ export class ExternalPort implements Port {
   readonly kind = 'external' as const;
   readonly kernelProof = true;
   readonly id: PortId;
+  readonly mtu: number | undefined;
   readonly receiveFd: number;
   readonly #parts: ExternalPortParts;
   readonly #appetite = new Appetite();
@@ -41,6 +44,7 @@ export class ExternalPort implements Port {
   constructor(parts: ExternalPortParts) {
     this.#parts = parts;
     this.id = parts.id;
+    this.mtu = parts.mtu;
     this.receiveFd = openPacketSocket(linkIndex(parts.device), SOCKET_BUFFER_BYTES);
   }
 

@@ -1,6 +1,12 @@
-/** Receiving on a packet socket: bursts into the arena, 802.1Q tags put back where the kernel took them out. */
+/**
+ * Receiving on a packet socket: bursts into the arena, 802.1Q tags put back where the kernel took them out.
+ *
+ * A frame whose offloads no virtio-net header of ours can tell (UDP fragmentation, which a guest may still ask for;
+ * tunnels) is thrown away by the kernel as it is received, with EINVAL (virtio_net_hdr_from_skb). It was counted on its
+ * way here, so it is counted on: as a frame of no bytes, which the switch discards.
+ */
 import { MAX_FRAME_BYTES } from '../frame/types.js';
-import { MessageVector } from '../sys/index.js';
+import { EINVAL, MessageVector } from '../sys/index.js';
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
 
 const TAG_BYTES = 4;
@@ -23,6 +29,11 @@ export class PacketReceiver {
   receive(fd: number, list: FrameList, most = BURST): number {
     const count = this.#vector.receive(fd, most);
     list.count = 0;
+    if (count === -EINVAL) {
+      list.add(0, FRAME_OFFSET, 0);
+      this.#vector.armControl(1);
+      return 1;
+    }
     for (let i = 0; i < count; i++) {
       const slot = this.#memory.receiveSlot(i);
       const length = this.#vector.frameBytes(i);

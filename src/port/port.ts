@@ -27,6 +27,8 @@ export interface Port {
   readonly kernelProof: boolean;
   /** It carries plain frames only: whole checksums, no super-frames. Absent: virtio-net headers travel with them. */
   readonly plain?: boolean;
+  /** Bytes of an IP packet it carries at most; absent: whatever it is given. Longer frames are not given to it. */
+  readonly mtu?: number | undefined;
   /** Becomes readable when frames wait. */
   readonly receiveFd: number;
 

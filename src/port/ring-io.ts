@@ -16,6 +16,9 @@ import { areNoted, copyMemory, EAGAIN, EINVAL, hasFiniteSendBuffer, type Ring } 
 import { BURST, FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
 import { PlainIo, READ_BYTES, type DeviceIo } from './device-io.js';
 
+/** Of a read: one that was thrown away is a frame too. */
+const wasFrame = (result: number): boolean => result > 0 || result === -EINVAL;
+
 export class RingIo implements DeviceIo {
   readonly #ring: Ring;
   readonly #file: number;
@@ -53,7 +56,7 @@ export class RingIo implements DeviceIo {
     list.count = 0;
     let last: number;
     do last = this.#read(list, most - list.count);
-    while (last > 0 && list.count < most);
+    while (wasFrame(last) && list.count < most);
     this.#guess(list.count, most);
     return last < 0 && last !== -EAGAIN ? last : list.count;
   }
@@ -75,7 +78,9 @@ export class RingIo implements DeviceIo {
     }
     this.#ring.run();
     for (let i = 0; i < count; i++) {
-      if (results[i]! > 0) this.#accept(list, first + i, results[i]! - VNET_HEADER_BYTES);
+      if (wasFrame(results[i]!)) {
+        this.#accept(list, first + i, Math.max(0, results[i]! - VNET_HEADER_BYTES));
+      }
     }
     return results[count - 1]!;
   }

@@ -38,6 +38,8 @@ import { Shadow } from './shadow.js';
 export const WINDOW = 256;
 /** And bytes: room for a window of super-frames of any guest but one with an MTU of tens of thousands. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/** So often the ring is looked at, in frames sent: one whose reader keeps up is seen empty long before the window is full. */
+const LOOK_FRAMES = 64;
 /** Sentinels and frames of cookies a guest that reads nothing may have before it. */
 const SENTINEL_RESERVE = 128;
 /** Short frames of ours that the shadow has room for beside a full window. */
@@ -51,6 +53,8 @@ const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
 
 export interface TapPortParts {
   readonly id: PortId;
+  /** See {@link Port.mtu}. */
+  readonly mtu?: number;
   readonly device: string;
   /** Our descriptor of the TAP; closed with the port. */
   readonly tunFd: number;
@@ -67,6 +71,7 @@ export class TapPort implements Port {
   readonly kind = 'tap' as const;
   readonly kernelProof: boolean;
   readonly id: PortId;
+  readonly mtu: number | undefined;
   readonly receiveFd: number;
   readonly tunFd: number;
   readonly #parts: TapPortParts;
@@ -82,6 +87,8 @@ export class TapPort implements Port {
   #lostBefore = 0;
   #unread = 0;
   #unreadBytes = 0;
+  /** How many may be unread before the ring is looked at, though there is room. */
+  #nextLook = LOOK_FRAMES;
   #sentinelsUnread = 0;
   #sentinelSent = false;
   #received = 0;
@@ -92,6 +99,7 @@ export class TapPort implements Port {
   constructor(parts: TapPortParts) {
     this.#parts = parts;
     this.id = parts.id;
+    this.mtu = parts.mtu;
     this.tunFd = parts.tunFd;
     this.#index = linkIndex(parts.device);
     this.#kernel = parts.kernel ?? observedKernel(parts.statistics);
@@ -115,6 +123,7 @@ export class TapPort implements Port {
   }
 
   send(list: FrameList, from: number): number {
+    if (this.#unread >= this.#nextLook && !this.#ringIsEmpty()) this.#nextLook += LOOK_FRAMES;
     let allowed = this.#fill(list, from);
     if (allowed === 0) {
       if (!this.#ringIsEmpty()) return 0;
@@ -155,6 +164,7 @@ export class TapPort implements Port {
   #ringIsEmpty(): boolean {
     if (isReadable(this.tunFd)) return false;
     this.#unread = this.#unreadBytes = 0;
+    this.#nextLook = LOOK_FRAMES;
     this.#sentinelsUnread = 0;
     this.#shadow.restart();
     return true;

@@ -9,32 +9,26 @@ import { EMSGSIZE } from '../sys/index.js';
 import { BURST, FRAME_OFFSET, FrameList, type FrameMemory } from '../port/batch.js';
 import { removeTag } from '../port/packet-receiver.js';
 import type { Port } from '../port/port.js';
+import { longestOnWire } from '../frame/segment.js';
 import { VNET_HEADER_BYTES, type PortId } from '../frame/types.js';
 import * as Row from './counters.js';
 import { DROP_REASONS, type DropReason } from './ledger.js';
 import type { PortLog } from './hold-log.js';
 import { Pace } from './pace.js';
 import { FrameQueue, type HeldFrame } from './queue.js';
+import { Room } from './room.js';
 import { isTagged } from './vlan.js';
 
-/**
- * Outside a hold a slow port may let this much wait. More than a NIC's transmit queue would: under software emulation a
- * guest may get no processor for a quarter of a second, and what it is sent meanwhile should not be lost.
- */
-const LIVE_QUEUE_FRAMES = 8192;
-const LIVE_QUEUE_BYTES = 32 * 1024 * 1024;
 /** Bursts one port's queue may send in a turn: with fewer, several senders fill it faster than it empties. */
 const SERVED_BURSTS = 16;
-/** Bounds of a hold queue; more ends the hold. */
-export const HOLD_QUEUE_FRAMES = 65_536;
-export const HOLD_QUEUE_BYTES = 256 * 1024 * 1024;
-/** While a hold that ran over is being delivered, what comes meanwhile finds room too, up to this multiple. */
-const MOST_FULLNESS = 4;
 /** Addresses, tag, EtherType. */
 const TAGGED_BYTES = 18;
+const TAG_BYTES = 4;
 /** A port that takes nothing is asked again after a tenth of the time it has refused, within these bounds. */
 const RETRY_MIN_MS = 0.1;
 const RETRY_MAX_MS = 50;
+/** One that has taken nothing for so long will not: what waits for it is not being delivered any more. */
+const STALLED_MS = 1000;
 
 /** Copies a frame of the present burst out of the arena. */
 export interface FrameKeeper {
@@ -44,6 +38,7 @@ export interface FrameKeeper {
 export class Egress {
   readonly queue = new FrameQueue();
   readonly pace = new Pace();
+  readonly #room = new Room(this.queue);
   /** When the first frame of the queue went out after the last release; undefined until then. */
   firstReleasedAt: number | undefined;
   readonly #pending = new FrameList();
@@ -53,8 +48,11 @@ export class Egress {
   readonly #memory: FrameMemory;
   /** Of the queue, in the hold file. */
   readonly #log: PortLog | undefined;
+  /** Length of an untagged frame as long as the MTU allows. */
+  readonly #longest: number;
   #blockedSince = 0;
   #retryAt = 0;
+  #stalled = false;
 
   /** @param vlan the access VLAN whose tag is taken off, 0 for none */
   constructor(port: Port, vlan: number, row: Float64Array, memory: FrameMemory, log?: PortLog) {
@@ -63,6 +61,7 @@ export class Egress {
     this.#row = row;
     this.#memory = memory;
     this.#log = log;
+    this.#longest = (port.mtu ?? Number.POSITIVE_INFINITY) + TAGGED_BYTES - TAG_BYTES;
   }
 
   /** Whether frames may be handed to {@link addDirect}: nothing waits, and no tag has to come off. */
@@ -72,23 +71,39 @@ export class Egress {
 
   /** Adds a frame of the present burst, in the arena. */
   addDirect(slot: number, start: number, length: number): void {
+    if (length > this.#longest && this.#isOversize(this.#memory.bytes, slot, start, length)) {
+      return this.refuse('oversize');
+    }
     this.#row[Row.QUEUED_SWITCHED]!++;
     this.#pending.add(slot, start, length);
   }
 
-  /** How full the hold queue is: from 1 on the hold must be ended. */
-  get fullness(): number {
-    return Math.max(this.queue.length / HOLD_QUEUE_FRAMES, this.queue.bytes / HOLD_QUEUE_BYTES);
+  /** Whether a frame, or a segment of it, is longer than the port carries; a tag, which comes off or not, is not counted. */
+  #isOversize(bytes: Buffer, header: number, start: number, length: number): boolean {
+    const allowed = this.#longest + (isTagged(bytes, start) ? TAG_BYTES : 0);
+    return longestOnWire(bytes, header, start, length) > allowed;
   }
 
-  /** Puts a frame at the tail; during a hold and while one is being released, with the large bound. */
+  /** How full the hold queue is: from 1 on the hold must be ended. */
+  get fullness(): number {
+    return this.#room.fullness;
+  }
+
+  /** Whether what a hold kept for this port is on its way; not when the port takes nothing. */
+  get delivering(): boolean {
+    return this.pace.active && this.#room.holdsOn && !this.#stalled;
+  }
+
+  /** Puts a frame at the tail. Outside a hold one too many is dropped. */
   enqueue(frame: HeldFrame, held: boolean): void {
     this.#row[frame.restored ? Row.QUEUED_RESTORED : Row.QUEUED_SWITCHED]!++;
-    const full =
-      held || this.pace.active
-        ? this.fullness >= MOST_FULLNESS
-        : this.queue.length >= LIVE_QUEUE_FRAMES || this.queue.bytes >= LIVE_QUEUE_BYTES;
-    if (full && !held) return this.#drop('queueFull');
+    const { stored } = frame;
+    const length = stored.length - VNET_HEADER_BYTES;
+    if (length > this.#longest && this.#isOversize(stored, 0, VNET_HEADER_BYTES, length)) {
+      return this.#drop('oversize');
+    }
+    if (held) this.#room.brought(1, stored.length);
+    else if (!this.#room.admits) return this.#drop('queueFull');
     this.#push(frame);
   }
 
@@ -163,17 +178,25 @@ export class Egress {
     if (done > 0) {
       if (this.pace.active) this.firstReleasedAt ??= now;
       this.pace.spend(done);
-      this.#log?.shifted(this.queue, done);
-      this.queue.shift(done);
-      this.#row[Row.HELD] = this.queue.length;
+      this.#shift(done);
+      this.#stalled = false;
     }
     if (this.queue.length === 0) this.pace.end();
     if (done === wanted) this.#blockedSince = this.#retryAt = 0;
     else {
       this.#blockedSince = done > 0 || this.#blockedSince === 0 ? now : this.#blockedSince;
+      this.#stalled = now - this.#blockedSince > STALLED_MS;
       const refused = (now - this.#blockedSince) / 10;
       this.#retryAt = now + Math.min(Math.max(refused, RETRY_MIN_MS), RETRY_MAX_MS);
     }
+  }
+
+  #shift(count: number): void {
+    this.#log?.shifted(this.queue, count);
+    const before = this.queue.bytes;
+    this.queue.shift(count);
+    this.#room.left(count, before - this.queue.bytes);
+    this.#row[Row.HELD] = this.queue.length;
   }
 
   #stage(list: FrameList, i: number): void {
@@ -221,6 +244,10 @@ export class Egress {
   takeBack(frames: readonly HeldFrame[]): void {
     this.#row[Row.QUEUED_RECALLED]! += frames.length;
     const kept = this.#log?.moved(frames) ?? frames;
+    this.#room.brought(
+      kept.length,
+      kept.reduce((sum, { stored }) => sum + stored.length, 0),
+    );
     this.queue.unshift(kept);
     this.#log?.pushedFront(kept);
     this.#row[Row.HELD] = this.queue.length;
@@ -228,17 +255,14 @@ export class Egress {
 
   /** Takes the first of the queue out: the guest, or its hypervisor, has it. */
   withdraw(): void {
-    this.#log?.shifted(this.queue, 1);
-    this.queue.shift(1);
-    this.#row[Row.HELD] = this.queue.length;
+    this.#shift(1);
     this.#drop('withGuest');
   }
 
   /** Drops everything: the port goes away. */
   abandon(): void {
-    this.#log?.shifted(this.queue, this.queue.length);
-    this.#row[Row.DROPPED + DROP_REASONS.indexOf('portGone')]! += this.queue.clear().length;
-    this.#row[Row.HELD] = 0;
+    this.#row[Row.DROPPED + DROP_REASONS.indexOf('portGone')]! += this.queue.length;
+    this.#shift(this.queue.length);
   }
 
   /** A hold has begun: what waits here already goes into the hold file. See {@link PortLog.secure}. */
@@ -250,8 +274,13 @@ export class Egress {
     this.pace.measure(now, this.#row[Row.SENT]!);
   }
 
+  beginHold(): void {
+    this.#room.beginHold();
+  }
+
   beginRelease(now: number): void {
     this.firstReleasedAt = undefined;
+    this.#stalled = false;
     this.#blockedSince = this.#retryAt = 0;
     if (this.queue.length > 0) this.pace.begin(now);
   }

@@ -41,15 +41,19 @@ export class EpollEngine implements Engine {
 
   turn(): void {
     const count = this.#epoll.wait(this.#wait, this.#ready);
-    const now = monotonicMs();
+    // A small integer, not an object, while the machine has been up for less than 24 days. To the millisecond is enough
+    // for what has nothing waiting.
+    const now = Math.floor(monotonicMs());
+    let exact = this.#wait >= 0;
     for (let i = 0; i < count; i++) {
       const tag = this.#ready[i]!;
       if (tag === CONTROL) {
+        exact = true;
         clearEvent(this.#controlFd);
         this.#onControl();
       } else if (this.#switch.receive(tag, now) < 0) this.#forget(tag); // else it would wake us for ever
     }
-    const next = this.#switch.serve(monotonicMs());
+    const next = this.#switch.serve(exact ? monotonicMs() : now);
     this.#wait = next === undefined ? -1 : Math.ceil(next * 1000);
   }
 

@@ -13,6 +13,10 @@ import type { PortOpener } from './open-port.js';
 import type { CommandName, Commands, MarkAnswer } from './protocol.js';
 import type { Switch } from './switch.js';
 
+/** What is copied of a mark between two bursts: about a burst's worth of work. */
+const FRAMES_AT_ONCE = 64;
+const BYTES_AT_ONCE = 256 * 1024;
+
 type Handlers = { [C in CommandName]: (ask: Commands[C]['ask']) => Commands[C]['answer'] };
 
 export class Executor {
@@ -105,11 +109,19 @@ export class Executor {
     return { mark: id, at: monotonicMs(), frames: frames.length, bytes, ...told };
   }
 
-  #framesOf(id: number): InflightFrame[] {
+  #framesOf(id: number, from: number): InflightFrame[] {
     const mark = this.#marks.get(id);
     if (mark === undefined) throw new StillwireError('INTERNAL', `no mark ${id}`);
-    return mark.frames.map(({ frame, destinations }, i) => ({
-      sequence: i + 1,
+    let to = from;
+    for (
+      let bytes = 0;
+      to < mark.frames.length && to < from + FRAMES_AT_ONCE && bytes < BYTES_AT_ONCE;
+      to++
+    ) {
+      bytes += mark.frames[to]!.frame.stored.length;
+    }
+    return mark.frames.slice(from, to).map(({ frame, destinations }, i) => ({
+      sequence: from + i + 1,
       timeNs: frame.timeNs,
       ingress: frame.ingress,
       destinations,
@@ -186,7 +198,7 @@ export class Executor {
       this.#fence(epoch);
       return this.#mark();
     },
-    frames: ({ mark }) => this.#framesOf(mark),
+    frames: ({ mark, from }) => this.#framesOf(mark, from),
     unpin: ({ mark }) => {
       const pinned = this.#marks.get(mark);
       this.#marks.delete(mark);

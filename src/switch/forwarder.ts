@@ -17,7 +17,7 @@ import { insertTag } from '../port/packet-receiver.js';
 import * as Row from './counters.js';
 import type { KeptFrames } from './kept-frames.js';
 import { DISCARD_REASONS, type DiscardReason } from './ledger.js';
-import type { Markers } from './markers.js';
+import { mayBeOurs, type Markers } from './markers.js';
 import type { Member, Members } from './members.js';
 import { isTagged, RESERVED_VLAN, tagOf, typeOffset, vlanIn } from './vlan.js';
 
@@ -35,7 +35,6 @@ export class Forwarder {
   readonly #kept: KeptFrames;
   readonly #markers: Markers;
   readonly #burst = new FrameList();
-  #now = 0;
 
   constructor(memory: FrameMemory, members: Members, kept: KeptFrames, markers: Markers) {
     this.#memory = memory;
@@ -46,7 +45,7 @@ export class Forwarder {
 
   /** Takes one burst from a port and switches it; how many frames, negative when its device is gone. */
   receive(member: Member, now: number): number {
-    this.#now = now;
+    this.#markers.now = member.segment.table.now = now;
     this.#kept.secure();
     const list = this.#burst;
     const count = member.port.receive(list);
@@ -88,7 +87,8 @@ export class Forwarder {
     const end = start + length;
     const tagged = isTagged(bytes, start);
     const typeAt = typeOffset(start, tagged);
-    if (this.#markers.takes(member.index, bytes, typeAt, length, end, this.#now)) {
+    const type = u16(bytes, typeAt);
+    if (mayBeOurs(type) && this.#markers.takes(member.index, bytes, typeAt, end)) {
       return this.#discard(member, 'swallowed');
     }
     if (vlan === 0) vlan = tagged ? vlanIn(bytes, start) : 0;
@@ -99,8 +99,8 @@ export class Forwarder {
     }
     if (vlan === RESERVED_VLAN) return this.#discard(member, 'vlan');
 
-    segment.table.learn(bytes, start + 6, vlan, member.index, this.#now);
-    if (u16(bytes, typeAt) === ETHERTYPE.arp && hasRing(member.port.kind)) {
+    segment.table.learn(bytes, start + 6, vlan, member.index);
+    if (type === ETHERTYPE.arp && hasRing(member.port.kind)) {
       const tag = member.vlan === 0 ? vlan : 0;
       this.#markers.cookies.learn(member.index, tag, bytes, start + 6, typeAt + 2, end);
     }
@@ -115,7 +115,7 @@ export class Forwarder {
   #deliver(from: Member, slot: number, start: number, length: number, vlan: number): number {
     const { bytes } = this.#memory;
     const { table, members } = from.segment;
-    const known = isMulticast(bytes, start) ? -1 : table.find(bytes, start, vlan, this.#now);
+    const known = isMulticast(bytes, start) ? -1 : table.find(bytes, start, vlan);
     if (known >= 0) return this.#deliverTo(this.#members.at(known)!, from, slot, start, length, vlan);
     let copies = 0;
     for (const to of members) copies += this.#deliverTo(to, from, slot, start, length, vlan);

@@ -32,6 +32,8 @@ export class KeptFrames {
   /** Copies made of frames of the present burst, by place. */
   readonly #copies = new Array<HeldFrame | undefined>(BURST);
   #copyCount = 0;
+  /** When the present burst came, 0 until somebody asks. */
+  #burstTimeNs = 0n;
   readonly #plain: PlainCopies;
   #sequence = FIRST_SEQUENCE;
   #oldestSequence = FIRST_SEQUENCE;
@@ -93,6 +95,7 @@ export class KeptFrames {
     if (this.#copyCount > 0) this.#copies.fill(undefined);
     this.#copyCount = 0;
     this.#sequence += count + this.#plain.end();
+    this.#burstTimeNs = 0n;
   }
 
   /** Copies a frame out of the arena into memory of its own, once. Its sequence is its place among all arrivals. */
@@ -103,9 +106,9 @@ export class KeptFrames {
     if (known !== undefined) return known;
     this.#store?.settle();
     const sequence = this.#sequenceAt(place);
-    const timeNs = this.#wallClock();
+    const timeNs = this.#arrivalTime();
     const stored = this.#room(sequence, timeNs, ingress, VNET_HEADER_BYTES + length);
-    bytes.copy(stored, 0, slot, slot + VNET_HEADER_BYTES);
+    for (let i = 0; i < VNET_HEADER_BYTES; i++) stored[i] = bytes[slot + i]!;
     bytes.copy(stored, VNET_HEADER_BYTES, start, start + length);
     const frame = { sequence, timeNs, ingress, stored, restored: false };
     this.#copyCount++;
@@ -118,7 +121,7 @@ export class KeptFrames {
   keepPlain(ingress: PortId, slot: number, start: number, length: number): readonly HeldFrame[] {
     const place = this.#memory.receiveIndex(slot);
     const before = this.#sequenceAt(place) + 1;
-    const timeNs = this.#wallClock();
+    const timeNs = this.#arrivalTime();
     this.#store?.settle();
     return this.#plain.of(place, [slot, start, length], (made, i) => {
       const sequence = before + i;
@@ -127,6 +130,12 @@ export class KeptFrames {
       this.#count(made);
       return { sequence, timeNs, ingress, stored: room ?? made, restored: false };
     });
+  }
+
+  /** One for the whole burst: it lay in the socket together. */
+  #arrivalTime(): bigint {
+    if (this.#burstTimeNs === 0n) this.#burstTimeNs = this.#wallClock();
+    return this.#burstTimeNs;
   }
 
   /** Its place among all arrivals. */

@@ -46,6 +46,11 @@ const grown = (array: Int32Array<ArrayBuffer>, length: number): Int32Array<Array
 };
 
 export class MacTable {
+  /**
+   * Now, in milliseconds: set once for many frames. A number that is no small integer, handed from function to function,
+   * would be an object each time.
+   */
+  now = 0;
   readonly #ageing: number;
   readonly #quota: number;
   readonly #a = oddNumber();
@@ -86,7 +91,7 @@ export class MacTable {
   }
 
   /** Notes that the address at `at` was heard on `port`; a station that moved is there from now on. */
-  learn(bytes: Buffer, at: number, vlan: number, port: number, now: number): void {
+  learn(bytes: Buffer, at: number, vlan: number, port: number): void {
     const high = (vlan << 16) | u16(bytes, at);
     const low = lowOf(bytes, at);
     let place = this.#placeOf(high, low);
@@ -101,13 +106,13 @@ export class MacTable {
       this.#leave(place);
       this.#append(group, place);
     }
-    this.#heard[place] = now;
+    this.#heard[place] = this.now;
   }
 
   /** The port of the address at `at`, or -1. */
-  find(bytes: Buffer, at: number, vlan: number, now: number): number {
+  find(bytes: Buffer, at: number, vlan: number): number {
     const place = this.#placeOf((vlan << 16) | u16(bytes, at), lowOf(bytes, at));
-    return place === NONE || now - this.#heard[place]! > this.#ageing ? NONE : this.#port[place]!;
+    return place === NONE || this.now - this.#heard[place]! > this.#ageing ? NONE : this.#port[place]!;
   }
 
   /** Forgets every station of a port. */
@@ -117,13 +122,13 @@ export class MacTable {
   }
 
   /** Every station not aged out; of each port the last heard, at most `most`. */
-  stations(now: number, most = Number.POSITIVE_INFINITY): Station[] {
+  stations(most = Number.POSITIVE_INFINITY): Station[] {
     const found: Station[] = [];
     const mac = Buffer.alloc(6);
     for (const [port, group] of this.#groups.entries()) {
       let left = most;
       for (let place = group?.newest ?? NONE; place !== NONE && left > 0; place = this.#older[place]!) {
-        if (now - this.#heard[place]! > this.#ageing) break; // and all behind it
+        if (this.now - this.#heard[place]! > this.#ageing) break; // and all behind it
         left--;
         mac.writeUInt16BE(this.#high[place]! & 0xffff, 0);
         mac.writeInt32BE(this.#low[place]!, 2);

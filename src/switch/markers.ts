@@ -2,7 +2,8 @@
  * Frames of our own that a hold sends: sentinels and cookies. What comes back of them, in this hold or after many, goes
  * no further: it is known by the nonces.
  */
-import { encodeSentinel, isSentinel, newNonce } from '../frame/sentinel.js';
+import { ETHERTYPE } from '../frame/ethernet.js';
+import { encodeSentinel, isSentinel, newNonce, SENTINEL_ETHERTYPE } from '../frame/sentinel.js';
 import type { PortId } from '../frame/types.js';
 import { hasRing } from '../port/evidence.js';
 import { Cookies } from './cookies.js';
@@ -26,12 +27,17 @@ export interface AddressOnPort {
   readonly ip?: string;
 }
 
+/** Whether a frame of this EtherType may be one of our own, or an answer to one. */
+export const mayBeOurs = (type: number): boolean => type === SENTINEL_ETHERTYPE || type === ETHERTYPE.arp;
+
 function putSentinels(egress: Egress, sentinel: Uint8Array): void {
   for (let i = 0; i < SENTINELS && egress.sendSentinel(sentinel); i++);
 }
 
 export class Markers {
   readonly cookies = new Cookies();
+  /** Now, in milliseconds; see {@link MacTable.now}. */
+  now = 0;
   readonly #members: Members;
   #nonces: Uint8Array[] = [];
 
@@ -53,16 +59,16 @@ export class Markers {
    * Whether a frame received is one of our own, or an answer to one.
    * @param port the number of the port it came from; @param typeAt where its EtherType lies; @param end where it ends
    */
-  takes(port: number, bytes: Buffer, typeAt: number, length: number, end: number, now: number): boolean {
+  takes(port: number, bytes: Buffer, typeAt: number, end: number): boolean {
     return (
-      isSentinel(bytes, typeAt, length, this.#nonces) || this.cookies.takes(port, bytes, typeAt, end, now)
+      isSentinel(bytes, typeAt, end, this.#nonces) || this.cookies.takes(port, bytes, typeAt, end, this.now)
     );
   }
 
   /** Whether a frame at `start`, to the end of `bytes`, is one of our own, that no guest has sent. */
   isMarker(bytes: Buffer, start: number): boolean {
     const typeAt = typeOffset(start, isTagged(bytes, start));
-    if (isSentinel(bytes, typeAt, bytes.length - start, this.#nonces)) return true;
+    if (isSentinel(bytes, typeAt, bytes.length, this.#nonces)) return true;
     return this.cookies.isMarker(bytes, typeAt, bytes.length);
   }
 

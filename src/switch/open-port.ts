@@ -2,7 +2,6 @@
 import { rmSync } from 'node:fs';
 import { StillwireError } from '../errors/index.js';
 import { parseMac } from '../frame/ethernet.js';
-import type { PortId } from '../frame/types.js';
 import { PlainIo, type DeviceIo } from '../port/device-io.js';
 import { DevicePort } from '../port/device-port.js';
 import { DgramPort } from '../port/dgram-port.js';
@@ -24,6 +23,8 @@ import {
   enterNamespace,
   linkIndex,
   LinkStatistics,
+  monotonicMs,
+  pause,
   raiseSendBuffer,
   type Ring,
   setLinkMac,
@@ -37,6 +38,12 @@ import type { Commands, DatagramEnds } from './protocol.js';
 const RING_FRAMES = 1000;
 /** The ring of a device port is filled by its machine and emptied by us: room for what it sends while we get no CPU. */
 const DEVICE_RING_FRAMES = 8192;
+/**
+ * The files of a ring are let go a while after its process was killed (io_ring_exit_work; 30 to 130 ms were seen), and
+ * until then the kernel says that somebody holds the TAP.
+ */
+const RELEASE_MS = 2000;
+const RETRY_MS = 5;
 /** Send buffers of a datagram pair: more than a guest sends while we get no CPU. Who is no root gets net.core.wmem_max. */
 const DATAGRAM_BUFFER_BYTES = 64 * 1024 * 1024;
 
@@ -45,6 +52,8 @@ const DATAGRAM_BUFFER_BYTES = 64 * 1024 * 1024;
  * tests that `cookie` proves a cut without it.
  */
 const BLINDFOLD = 'STILLWIRE_WITHOUT_KERNEL_EVIDENCE';
+
+type DeviceAsk = Commands['addDevice']['ask'];
 
 function makePair(): DatagramEnds {
   const [socket, otherEnd] = datagramPair();
@@ -77,7 +86,7 @@ export class PortOpener {
       setLinkMtu(device, mtu);
       setLinkQueueLength(device, RING_FRAMES);
       setLinkUp(device, { arp: false });
-      const parts = { id, device, tunFd, memory: this.#memory, receiver: this.#receiver };
+      const parts = { id, device, mtu, tunFd, memory: this.#memory, receiver: this.#receiver };
       const attached = given !== undefined;
       return new TapPort({ ...parts, statistics: this.#statistics, attached, ...this.#kernel });
     } catch (error) {
@@ -120,18 +129,18 @@ export class PortOpener {
   }
 
   /** `found`: the device was there, with whatever its machine has made of it. */
-  device(ask: Commands['addDevice']['ask']): { port: DevicePort; found: boolean } {
-    const { id, device, mtu, mac, netns, attach = false } = ask;
+  device(ask: DeviceAsk): { port: DevicePort; found: boolean } {
+    const { device, mtu, mac, netns, attach = false } = ask;
     return this.#elsewhere(netns ?? '/proc/self/ns/net', () => {
       const found = attach && isThere(device);
-      const tunFd = found ? attachTap(device) : createTap(device);
+      const tunFd = found ? attachSoon(device) : createTap(device);
       try {
         acceptOffloads(tunFd);
         if (mac !== undefined && !found) setLinkMac(device, parseMac(mac));
         setLinkMtu(device, mtu);
         setLinkQueueLength(device, DEVICE_RING_FRAMES);
         setLinkUp(device, { arp: true });
-        return { port: this.#devicePort(id, device, tunFd), found };
+        return { port: this.#devicePort(ask, tunFd), found };
       } catch (error) {
         closeFd(tunFd);
         throw error;
@@ -139,11 +148,11 @@ export class PortOpener {
     });
   }
 
-  #devicePort(id: PortId, device: string, tunFd: number): DevicePort {
+  #devicePort({ id, device, mtu }: DeviceAsk, tunFd: number): DevicePort {
     const statistics = new LinkStatistics();
     const io = this.#deviceIo(tunFd);
     try {
-      const parts = { id, device, tunFd, io, statistics, ringFrames: DEVICE_RING_FRAMES };
+      const parts = { id, device, mtu, tunFd, io, statistics, ringFrames: DEVICE_RING_FRAMES };
       return new DevicePort({ ...parts, ...this.#kernel });
     } catch (error) {
       io.close();
@@ -160,7 +169,7 @@ export class PortOpener {
   external({ id, device, mtu }: Commands['addExternal']['ask']): ExternalPort {
     setLinkMtu(device, mtu);
     setLinkUp(device, { arp: false });
-    return new ExternalPort({ id, device, memory: this.#memory, receiver: this.#receiver });
+    return new ExternalPort({ id, device, mtu, memory: this.#memory, receiver: this.#receiver });
   }
 
   close(): void {
@@ -174,6 +183,19 @@ export class PortOpener {
       return work();
     } finally {
       enterNamespace(this.#home);
+    }
+  }
+}
+
+/** Takes up a TAP that nobody holds, or that only a dead process's ring holds. */
+function attachSoon(device: string): number {
+  for (const until = monotonicMs() + RELEASE_MS; ;) {
+    try {
+      return attachTap(device);
+    } catch (error) {
+      const busy = error instanceof StillwireError && error.details['errno'] === 'EBUSY';
+      if (!busy || monotonicMs() > until) throw error;
+      pause(RETRY_MS);
     }
   }
 }

@@ -67,8 +67,11 @@ export interface Commands {
   sweep: { ask: { epoch: number }; answer: undefined };
   evidence: { ask: { epoch: number }; answer: RawEvidence[] };
   mark: { ask: { epoch: number }; answer: MarkAnswer };
-  /** The frames of a mark; they stay pinned until `unpin`. */
-  frames: { ask: { mark: number }; answer: InflightFrame[] };
+  /**
+   * Frames of a mark, from number `from` on: some of them, so that traffic does not wait for their being copied; none
+   * behind the last. They stay pinned until `unpin`.
+   */
+  frames: { ask: { mark: number; from: number }; answer: InflightFrame[] };
   unpin: { ask: { mark: number }; answer: undefined };
   release: { ask: { epoch: number }; answer: { at: number } };
   /** Puts back what a checkpoint saved; the network is held. */

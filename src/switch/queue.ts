@@ -10,7 +10,7 @@ export interface HeldFrame {
   readonly timeNs: bigint;
   readonly ingress: PortId;
   /** Virtio-net header, then the frame with its tags. */
-  readonly stored: Uint8Array;
+  readonly stored: Buffer;
   /** It was brought back from a checkpoint. */
   readonly restored: boolean;
 }

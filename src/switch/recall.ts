@@ -63,7 +63,8 @@ export class Recalls {
   #asHeld({ port, vlan, segment }: Member, sent: Buffer, sequence: number, now: number): HeldFrame {
     const stored = vlan === 0 ? sent : withTag(sent, vlan);
     const inVlan = isTagged(stored, VNET_HEADER_BYTES) ? vlanIn(stored, VNET_HEADER_BYTES) : 0;
-    const from = segment.table.find(stored, VNET_HEADER_BYTES + 6, inVlan, now);
+    segment.table.now = now;
+    const from = segment.table.find(stored, VNET_HEADER_BYTES + 6, inVlan);
     const ingress = this.#members.at(from)?.port.id ?? port.id;
     return { sequence, timeNs: this.#wallClock(), ingress, stored, restored: false };
   }

@@ -11,22 +11,25 @@ export interface StationOnPort {
 
 /** @param most stations of one port, the last heard of them */
 export function stationsOf(members: Members, now: number, most?: number): StationOnPort[] {
-  return [...members.segments()].flatMap(({ name, table }) =>
-    table.stations(now, most).map(({ vlan, mac, port }) => ({
+  return [...members.segments()].flatMap(({ name, table }) => {
+    table.now = now;
+    return table.stations(most).map(({ vlan, mac, port }) => ({
       segment: name,
       vlan,
       mac,
       port: members.at(port)!.port.id,
-    })),
-  );
+    }));
+  });
 }
 
 /** Teaches the tables what a checkpoint knew; stations of ports there are none of are left out. */
 export function learnStations(members: Members, stations: readonly StationOnPort[], now: number): void {
   for (const { segment, vlan, mac, port } of stations) {
     const member = members.get(port);
-    if (member === undefined) continue;
+    const table = members.segment(segment)?.table;
+    if (member === undefined || table === undefined) continue;
     const bytes = Buffer.from(mac.replaceAll(':', ''), 'hex');
-    members.segment(segment)?.table.learn(bytes, 0, vlan, member.index, now);
+    table.now = now;
+    table.learn(bytes, 0, vlan, member.index);
   }
 }

@@ -150,6 +150,7 @@ export class Switch {
     for (const { port } of this.#members.all()) port.beginHold(); // may throw; then there is no hold
     this.#markers.cookies.beginHold();
     this.#recalls.beginHold();
+    for (const { egress } of this.#members.all()) egress.beginHold();
     this.#kept.beginHold();
   }
 
@@ -237,17 +238,17 @@ export class Switch {
 
   /**
    * How the last release went: when its first frame left on the last port that had any, or undefined while one of
-   * them still waits; and whether every queue has run empty.
+   * them still waits; and whether all that was held is out. A port that takes nothing is not waited for.
    */
   releaseProgress(): { lastPortStartedAt: number | undefined; drained: boolean } {
     const egresses = Array.from(this.#members.all(), ({ egress }) => egress);
     const waiting = egresses.some(
-      ({ pace, firstReleasedAt }) => pace.active && firstReleasedAt === undefined,
+      ({ delivering, firstReleasedAt }) => delivering && firstReleasedAt === undefined,
     );
     const times = egresses.flatMap(({ firstReleasedAt }) => firstReleasedAt ?? []);
     return {
       lastPortStartedAt: waiting || times.length === 0 ? undefined : Math.max(...times),
-      drained: egresses.every(({ pace }) => !pace.active),
+      drained: egresses.every(({ delivering }) => !delivering),
     };
   }
 

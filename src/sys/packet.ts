@@ -197,9 +197,9 @@ export function takePacketCounts(fd: number): PacketCounts {
 /** Frames the socket has dropped since the last call. */
 export const takePacketDrops = (fd: number): number => takePacketCounts(fd).dropped;
 
+const unsent = Buffer.alloc(4);
 /** Bytes sent on this socket that have not left the qdisc; on a unix socket, that nobody has read. */
 export function unsentBytes(fd: number): number {
-  const value = Buffer.alloc(4);
-  check(cIoctl(fd, SIOCOUTQ, value), 'SIOCOUTQ');
-  return value.readInt32LE(0);
+  check(cIoctl(fd, SIOCOUTQ, unsent), 'SIOCOUTQ');
+  return unsent.readInt32LE(0);
 }

@@ -20,8 +20,10 @@ const IFF_PERSIST = 0x800;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 const IFF_TUN_EXCL = 0x8000;
-/** Checksum, TSO for IPv4 and IPv6, ECN: what a Linux peer is sure to take. */
-const OFFLOAD_CSUM_TSO = 0x1 | 0x2 | 0x4 | 0x8;
+/** TUN_F_…: what the reader of a TAP takes (linux/if_tun.h). UDP segmentation since Linux 6.2. */
+export const OFFLOAD = { csum: 0x1, tso4: 0x2, tso6: 0x4, ecn: 0x8, uso4: 0x20, uso6: 0x40 } as const;
+/** What a Linux peer is sure to take. */
+const OFFLOAD_CSUM_TSO = OFFLOAD.csum | OFFLOAD.tso4 | OFFLOAD.tso6 | OFFLOAD.ecn;
 
 const cIoctlBuffer = native<[number, number, Uint8Array]>(
   'int ioctl(int fd, unsigned long request, void *argument)',
@@ -113,9 +115,9 @@ export function tapNamespace(fd: number): number {
   }
 }
 
-/** Tells the kernel that this descriptor's reader takes super-frames and unfinished checksums. */
-export function acceptOffloads(fd: number): void {
-  check(cIoctlNumber(fd, TUNSETOFFLOAD, OFFLOAD_CSUM_TSO), 'TUNSETOFFLOAD', `fd ${fd}`);
+/** Tells the kernel that this descriptor's reader takes these: super-frames and unfinished checksums, if nothing is said. */
+export function acceptOffloads(fd: number, offloads: number = OFFLOAD_CSUM_TSO): void {
+  check(cIoctlNumber(fd, TUNSETOFFLOAD, offloads), 'TUNSETOFFLOAD', `fd ${fd}`);
 }
 
 const size = Buffer.alloc(4);

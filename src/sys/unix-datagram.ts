@@ -53,16 +53,18 @@ export function datagramPair(): [number, number] {
   return [fds.readInt32LE(0), fds.readInt32LE(4)];
 }
 
-/** struct sockaddr_un of a path. @throws StillwireError PATH_TOO_LONG */
+/** struct sockaddr_un of a path, or of an abstract name, written with an `@` before it. @throws StillwireError PATH_TOO_LONG */
 export function unixAddress(path: string): Buffer {
   const bytes = Buffer.byteLength(path);
   if (bytes >= PATH_BYTES) {
     const words = `${path} is ${bytes} bytes long, a socket takes ${PATH_BYTES - 1}`;
     throw new StillwireError('PATH_TOO_LONG', words, { path });
   }
-  const address = Buffer.alloc(2 + PATH_BYTES);
+  const abstract = path.startsWith('@');
+  const address = Buffer.alloc(2 + (abstract ? bytes : PATH_BYTES)); // zeroes would be part of an abstract name
   address.writeUInt16LE(AF_UNIX, 0);
   address.write(path, 2);
+  if (abstract) address[2] = 0;
   return address;
 }
 
@@ -76,7 +78,7 @@ export function bindDatagram(path: string): number {
   const fd = check(cSocket(AF_UNIX, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), 'socket', 'AF_UNIX');
   try {
     const refused = cConnect(fd, address, address.length) < 0 && errno() === ECONNREFUSED; // so is a plain file
-    if (refused && lstatSync(path).isSocket()) rmSync(path);
+    if (refused && lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) rmSync(path);
     if (cBind(fd, address, address.length) === 0) return fd;
     const code = errno();
     if (code !== EADDRINUSE) throw systemError(code, 'bind', path);
@@ -86,6 +88,24 @@ export function bindDatagram(path: string): number {
   } catch (error) {
     closeFd(fd);
     throw error;
+  }
+}
+
+/**
+ * Sends one datagram to whoever has `path` (or `@name`) bound, without waiting.
+ * @returns false when the receiver's queue is full: nothing was sent
+ * @throws StillwireError PATH_TOO_LONG; NO_PRIVILEGE, SYSCALL when nobody is there, or it is not ours to write to
+ */
+export function sendDatagramTo(path: string, data: Uint8Array): boolean {
+  const address = unixAddress(path);
+  const fd = check(cSocket(AF_UNIX, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), 'socket', 'AF_UNIX');
+  try {
+    check(cConnect(fd, address, address.length), 'connect', path);
+    if (cSend(fd, data, data.length, MSG_DONTWAIT) >= 0) return true;
+    if (errno() === EAGAIN) return false;
+    throw systemError(errno(), 'send', path);
+  } finally {
+    closeFd(fd);
   }
 }
 

@@ -14,7 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { askStatus, finishTraffic, type GuestResult } from '../demo/result.js';
 import { isFaultless, tallyUp } from '../demo/tally.js';
 import { BASE, type FaultBench, type Outcome, type Started } from './fault-bench.js';
-import { nameOf, type FaultCase } from './fault-cases.js';
+import { nameOf, OUTCOMES, type FaultCase } from './fault-cases.js';
 import { strike } from './fault-deeds.js';
 
 export interface Row {
@@ -38,6 +38,9 @@ const STILL: readonly string[] = ['sweep', 'mark', 'save', 'saving', 'resume'].m
   (step) => `checkpoint.${step}`,
 );
 
+/** Steps at which the image of a checkpoint is whole: with kill, its guests' end is finished. */
+const COMPLETE: readonly string[] = ['rename', 'committed', 'kill'].map((step) => `checkpoint.${step}`);
+
 export async function playCase(bench: FaultBench, row: FaultCase): Promise<Row> {
   const began = performance.now();
   const faults: string[] = [];
@@ -45,6 +48,7 @@ export async function playCase(bench: FaultBench, row: FaultCase): Promise<Row> 
   try {
     const ended = await operate(bench, row);
     outcome = ended.exit === 0 ? 'done' : (ended.code ?? `exit ${ended.exit}`);
+    if (!OUTCOMES[row.fault].includes(outcome)) faults.push(`must not end so: ${outcome}: ${ended.stderr}`);
     await judge(bench, row, faults);
   } catch (error) {
     faults.push(error instanceof Error ? error.message : String(error));
@@ -125,7 +129,7 @@ async function judge(bench: FaultBench, row: FaultCase, faults: string[]): Promi
   if (row.fault === 'daemon killed' || row.fault === 'SIGTERM') await settleDaemon(bench);
   if (row.fault === 'client gone') await settleCheckpoint(bench, row);
   const { running, stale } = await bench.look();
-  const alive = stale === undefined ? running !== undefined : await recover(bench, stale.advice, faults);
+  const alive = stale === undefined ? running !== undefined : await recover(bench, row, stale.advice, faults);
   if (!alive) await again(bench);
   const living = await untilRunning(bench, faults);
   const lost = row.fault === 'guest killed' || row.fault === 'guest reset' || row.fault === 'TAP deleted';
@@ -158,12 +162,17 @@ const isWhole = ({ operation, step }: FaultCase, daemonDied: boolean): boolean =
   operation !== 'attach' && (!daemonDied || STILL.includes(step));
 
 /** After a dead daemon: what `status` advises. @returns whether the network lives then */
-async function recover(bench: FaultBench, advice: string, faults: string[]): Promise<boolean> {
+async function recover(
+  bench: FaultBench,
+  { operation, step }: FaultCase,
+  advice: string,
+  faults: string[],
+): Promise<boolean> {
   if (!/stillwire (up|down)/.test(advice)) faults.push(`status advises nothing: ${advice}`);
   const { exit, code, stderr } = await bench.run(['up', '--detach']);
   if (exit === 0) return true;
-  if (code === 'CHECKPOINT_COMPLETE') return false;
-  if (code !== 'NETWORK_STALE') faults.push(`up: ${stderr}`);
+  if (code === 'CHECKPOINT_COMPLETE' && operation === 'kill' && COMPLETE.includes(step)) return false;
+  if (code !== 'NETWORK_STALE' || operation !== 'restart') faults.push(`up: ${stderr}`); // half loaded: cannot live
   await bench.succeed(['down']);
   return false;
 }

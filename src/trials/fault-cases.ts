@@ -38,6 +38,24 @@ export interface FaultCase {
 
 export const nameOf = ({ operation, step, fault }: FaultCase): string => `${operation} ${step} ${fault}`;
 
+/**
+ * How the command may end. Where something dies that was not needed any more, or is there again in time, all went well;
+ * else the error says what happened. (A client that is killed says nothing.)
+ */
+export const OUTCOMES: Readonly<Record<Fault, readonly string[]>> = {
+  'daemon killed': ['DAEMON_UNREACHABLE', 'INTERNAL'],
+  SIGTERM: ['INTERRUPTED', 'done'],
+  'step fails': ['INTERNAL'],
+  'guest killed': ['GUEST_DIED', 'done'],
+  'guest reset': ['GUEST_DIED', 'done'],
+  'QMP silent': ['PORT_UNREADY', 'QMP_TIMEOUT', 'done'],
+  'disk full': ['COMMIT_FAILED', 'GUEST_FAILED', 'done'],
+  'directory gone': ['COMMIT_FAILED'],
+  'TAP deleted': ['SYSCALL', 'done'],
+  'client gone': ['exit -1'],
+  'lease over': ['exit -1'],
+};
+
 /** Faults of the process itself: everywhere. */
 const OWN: readonly Fault[] = ['daemon killed', 'SIGTERM', 'step fails'];
 /** Faults of what is around it, at the steps where something else stands still. */

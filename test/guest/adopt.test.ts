@@ -163,6 +163,32 @@ describe('refused, with everything left as it was', () => {
   const machine: QemuDefinition = { ...DEFINITION, nics: [nic] };
   const named = 'ifname=tapx,script=no,downscript=no';
 
+  test('a hub or a net filter, but not one that only looks', async () => {
+    const tap = `tap,id=t,${named},vhost=off`;
+    const nicOn = (id: string): string[] => ['-device', `virtio-net-pci,netdev=${id},romfile=`];
+    const hub = ['-netdev', 'hubport,id=h0,hubid=0,netdev=t', '-netdev', 'hubport,id=h1,hubid=0'];
+    const buffer = 'filter-buffer,id=f,netdev=t,interval=1000000';
+    const dump = `filter-dump,id=d,netdev=t,file=${join(directory, 'dump.pcap')}`;
+    const cases: [RegExp, string[]][] = [
+      [/goes through a hub \(hub 0\)/, [...hub, ...nicOn('h1')]],
+      [/has a net filter, f/, [...nicOn('t'), '-object', buffer]],
+      [/is none of those/, [...nicOn('t'), '-object', dump]],
+    ];
+    const file = join(directory, 'net.yaml');
+    const guests = { g: { adopt: { qmp: socket('g') }, nics: [{ segment: 'lan', device: 'tapx' }] } };
+    for (const [reason, args] of cases) {
+      if (reason.source.includes('none')) guests.g.nics[0]!.device = 'tapy'; // refused for this alone
+      await writeFile(file, JSON.stringify({ network: NETWORK, segments: { lan: {} }, guests }));
+      const child = startQemu([...byName('g', DEFINITION, ''), '-netdev', tap, ...args]);
+      await untilThere('g', 'tapx');
+      expect((await refused('up', file)).stderr).toMatch(reason);
+      expect(child.exitCode).toBeNull();
+      child.kill('SIGKILL');
+      await new Promise((resolve) => child.once('exit', resolve));
+      await rm(socket('g'), { force: true });
+    }
+  });
+
   test.each<[string, string, string, RegExp, (() => void)?]>([
     ['several queues', `${named},queues=2,vhost=off`, 'tapx', /has several queues/],
     ['a finite send buffer', `${named},sndbuf=100000,vhost=off`, 'tapx', /finite send buffer/],

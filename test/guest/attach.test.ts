@@ -61,7 +61,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const { letGo, taps } of attached.splice(0)) {
-    letGo();
+    await letGo();
     for (const { fd } of taps) closeFd(fd);
   }
   if (qemu.exitCode === null && qemu.signalCode === null) {

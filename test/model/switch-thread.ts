@@ -200,7 +200,7 @@ export class SwitchThread extends EventEmitter {
       this.#marks.set(id, { mark, frames });
       return { ...mark, mark: id, at: this.#agenda.now(), frames: frames.length, bytes: 0 };
     },
-    frames: ({ mark }) => this.#marks.get(mark)!.frames,
+    frames: ({ mark, from }) => this.#marks.get(mark)!.frames.slice(from),
     release: ({ epoch }) => {
       this.#fence(epoch);
       this.#release();

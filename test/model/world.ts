@@ -222,7 +222,7 @@ export class World {
         },
       });
       const { marked: answer, evidence, heldAt } = cut;
-      const frames = (await this.thread.call('frames', { mark: answer.mark })) as InflightFrame[];
+      const frames = (await this.thread.call('frames', { mark: answer.mark, from: 0 })) as InflightFrame[];
       this.thread.ended = this.closed;
       const proven = evidence.length > 0 && code.isProven(evidence); // of nobody, anything is proven
       return { frames, answer, evidence, guests: guests(), proven, heldAt, lossy: new Set(this.lossy) };

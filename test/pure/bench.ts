@@ -14,6 +14,9 @@ export interface BenchPort {
   readonly vlan?: number;
   readonly segment?: string;
   readonly kind?: PortKind;
+  /** See {@link FakePort}. */
+  readonly plain?: boolean;
+  readonly mtu?: number | undefined;
 }
 
 export class Bench {
@@ -34,8 +37,8 @@ export class Bench {
     for (const port of ports) this.addPort(port);
   }
 
-  addPort({ id, vlan = 0, segment = 'lan', kind = 'tap' }: BenchPort): void {
-    const port = new FakePort(id, this.core.memory, kind);
+  addPort({ id, vlan = 0, segment = 'lan', kind = 'tap', plain = false, mtu }: BenchPort): void {
+    const port = Object.assign(new FakePort(id, this.core.memory, kind), { plain, mtu });
     this.ports.set(id, port);
     this.#numbers.set(id, this.core.addPort(port, segment, vlan));
   }

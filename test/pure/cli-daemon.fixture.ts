@@ -24,7 +24,7 @@ export const networkStatus: NetworkStatus = {
       kind: 'tap',
       segment: 'lan',
       in: { frames: 12, bytes: 2048, discarded: 1 },
-      out: { frames: 34, bytes: 100, dropped: 0 },
+      out: { frames: 34, bytes: 100, dropped: 0, reasons: {} },
       held: 5,
     },
   ],

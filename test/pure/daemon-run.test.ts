@@ -1,6 +1,6 @@
 /** The run directory: names, locks, what is left of the dead, and which network is meant. */
-import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ import { bootId, isRunning, readState, recordOf, writeState } from '../../src/da
 
 let run: string;
 const locks: NetworkLock[] = [];
+const children: ChildProcess[] = [];
 
 beforeEach(() => {
   run = mkdtempSync(join(tmpdir(), 'swdr-'));
@@ -23,6 +24,7 @@ beforeEach(() => {
 
 afterEach(() => {
   for (const lock of locks.splice(0)) lock.abandon();
+  for (const child of children.splice(0)) child.kill('SIGKILL');
   delete process.env['STILLWIRE_RUN'];
   rmSync(run, { recursive: true, force: true });
 });
@@ -135,16 +137,38 @@ describe('processes', () => {
     expect(readState(path)).toBeUndefined();
   });
 
-  it('are found by the sockets they have bound', async () => {
-    const path = join(run, 'g.qmp');
+  /** A process that listens on `path`. */
+  async function listener(path: string): Promise<ChildProcess> {
     const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log(1))`;
     const child = spawn(process.execPath, ['-e', script]);
+    children.push(child);
     await new Promise((resolve) => child.stdout.once('data', resolve));
+    return child;
+  }
+
+  it('are found by the sockets they have bound', async () => {
+    const child = await listener(join(run, 'g.qmp'));
     const own = createServer().listen(join(run, 'own'));
-    expect(socketOwners(run)).toEqual([child.pid]);
-    expect(socketOwners(`${run}/other`)).toEqual([]);
+    expect(await socketOwners(run)).toEqual([child.pid]);
+    expect(await socketOwners(`${run}/other`)).toEqual([]);
     own.close();
-    child.kill('SIGKILL');
+  });
+
+  it('are not found by the name of a socket that is not there, as one of another mount namespace', async () => {
+    const path = join(run, 'g.qmp');
+    await listener(path);
+    rmSync(path); // the kernel goes on telling this path of its socket
+    expect(await socketOwners(run)).toEqual([]);
+    const child = await listener(path);
+    expect(await socketOwners(run)).toEqual([child.pid]);
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('are the owner of the directory, or strangers', async () => {
+    const child = await listener(join(run, 'g.qmp'));
+    chownSync(run, 65534, 65534);
+    expect(await socketOwners(run)).toEqual([]);
+    chownSync(run, 0, 0);
+    expect(await socketOwners(run)).toEqual([child.pid]);
   });
 });
 

@@ -13,7 +13,6 @@ import {
   datagramCost,
   datagramPair,
   datagramQueueLength,
-  EMSGSIZE,
   MessageVector,
   raiseSendBuffer,
   unixAddress,
@@ -208,20 +207,6 @@ describe('a guest that reads nothing', () => {
       port.close();
     }
   });
-});
-
-test('a frame beyond the MTU is refused, the others go', () => {
-  const { port, memory, far } = pair({ mtu: 576 });
-  const list = new FrameList();
-  for (const [i, length] of [60, 594, 595, 60].entries()) {
-    const slot = memory.stage(i, Buffer.concat([Buffer.alloc(10), frame(i, { length })]));
-    list.add(slot, slot + FRAME_OFFSET, length);
-  }
-  expect(port.send(list, 0)).toBe(2);
-  expect(port.send(list, 2)).toBe(-EMSGSIZE);
-  expect(port.send(list, 3)).toBe(1);
-  expect(far.takeAll().map(numberOf)).toEqual([0, 1, 3]);
-  port.close();
 });
 
 test('a datagram longer than any frame, or empty, is received as no frame; old headers do not shine through', () => {

@@ -35,7 +35,7 @@ const STATUS: NetworkStatus = {
       segment: 'lan',
       device: 'a0',
       in: { frames: 1, bytes: 60, discarded: 0 },
-      out: { frames: 2, bytes: 120, dropped: 0 },
+      out: { frames: 2, bytes: 120, dropped: 0, reasons: {} },
       held: 0,
     },
   ],

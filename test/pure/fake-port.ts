@@ -34,6 +34,9 @@ export class FakePort implements Port {
   peak = 0;
   holds = 0;
   closed = false;
+  /** Its frames have no virtio-net headers. */
+  plain = false;
+  mtu: number | undefined;
   /** What the hypervisor of a guest that takes nothing has read. */
   taken: Wire | undefined;
   #received = 0;

@@ -1,9 +1,10 @@
 /** What fuzzing the switch found: frames and headers that a guest, or whoever made up an image, must not hurt us with. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { MAX_FRAME_BYTES, type InflightFrame } from '../../src/frame/types.js';
 import { FrameMemory } from '../../src/port/batch.js';
 import { counterMemory, counterRow, readLedger } from '../../src/switch/counters.js';
-import { Egress, HOLD_QUEUE_FRAMES } from '../../src/switch/egress.js';
+import { Egress } from '../../src/switch/egress.js';
+import { HOLD_QUEUE_FRAMES } from '../../src/switch/room.js';
 import { STATIONS_PER_PORT } from '../../src/switch/mac-table.js';
 import { HOLD_FRAMES_IN_ALL } from '../../src/switch/kept-frames.js';
 import { Bench } from './bench.js';
@@ -56,17 +57,67 @@ test(
   },
 );
 
-test('a queue that is being delivered takes four times what ends a hold, and then drops and counts', () => {
+describe('a guest that reads nothing', () => {
+  const LIVE_FRAMES = 8192;
   const memory = new FrameMemory();
-  const row = counterRow(counterMemory(), 0);
-  const egress = new Egress(new FakePort('a', memory), 0, row, memory);
   const one = { sequence: 1, timeNs: 0n, ingress: 'b', stored: Buffer.alloc(70), restored: false };
-  egress.enqueue(one, true);
-  egress.beginRelease(0);
-  for (let n = 0; n < 5 * HOLD_QUEUE_FRAMES; n++) egress.enqueue(one, false);
-  const { switched, held, dropped } = readLedger('a', row).egress;
-  expect(held).toBe(4 * HOLD_QUEUE_FRAMES);
-  expect(dropped.queueFull).toBe(switched - held);
+  class Deaf extends FakePort {
+    override send(): number {
+      return 0;
+    }
+  }
+  const deaf = () => {
+    const row = counterRow(counterMemory(), 0);
+    const egress = new Egress(new Deaf('a', memory), 0, row, memory);
+    const cycle = (held: number, live: number): void => {
+      egress.beginHold();
+      for (let n = 0; n < held; n++) egress.enqueue(one, true);
+      egress.beginRelease(0);
+      for (let n = 0; n < live; n++) egress.enqueue(one, false);
+    };
+    return { egress, cycle, account: () => readLedger('a', row).egress };
+  };
+
+  test('what waits behind a release is as much as the hold brought, or what waits without one', () => {
+    const few = deaf();
+    few.cycle(1, 5 * HOLD_QUEUE_FRAMES);
+    expect(few.account().held).toBe(1 + LIVE_FRAMES);
+    const many = deaf();
+    many.cycle(20_000, 5 * HOLD_QUEUE_FRAMES);
+    const { switched, held, dropped } = many.account();
+    expect(held).toBe(2 * 20_000);
+    expect(dropped.queueFull).toBe(switched - held);
+  });
+
+  test('keeps no later hold from being taken', () => {
+    const { egress, cycle, account } = deaf();
+    for (let round = 0; round < 20; round++) {
+      cycle(10, 5 * HOLD_QUEUE_FRAMES);
+      expect(egress.fullness).toBeLessThan(1);
+    }
+    expect(account().held).toBe(20 * 10 + LIVE_FRAMES);
+  });
+
+  test('has twice what ends a hold at most, and then ends it', () => {
+    const { egress, cycle, account } = deaf();
+    for (let round = 0; round < 5; round++) cycle(HOLD_QUEUE_FRAMES - 1, HOLD_QUEUE_FRAMES);
+    expect(egress.fullness).toBeGreaterThanOrEqual(1);
+    cycle(0, 100);
+    const { held } = account();
+    cycle(0, 100);
+    expect(account().held).toBe(held);
+  });
+
+  test('is not waited for after a second; one that takes something again is', () => {
+    const { egress, cycle } = deaf();
+    cycle(5, 0);
+    egress.serve(0);
+    expect(egress.delivering).toBe(true);
+    for (let now = 1; now < 1200; now += 10) egress.serve(now);
+    expect(egress.delivering).toBe(false);
+    egress.beginRelease(1200);
+    expect(egress.delivering).toBe(true);
+  });
 });
 
 test('a guest that invents stations costs nobody else his', () => {

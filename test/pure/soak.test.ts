@@ -214,7 +214,15 @@ const cut = (method: Cut['method'], proven: boolean): Cut => ({
 test('only quiet may be unproven, or give up for not being quiet', () => {
   const parts: readonly Part[] = PARTS;
   const tally = tallyMixed(mixed(), parts);
-  const account: SoakAccount = { cuts: [], refusals: [], aborted: 1, lives: [], tally, tapDrops: 0 };
+  const account: SoakAccount = {
+    cuts: [],
+    refusals: [],
+    aborted: 1,
+    lives: [],
+    tally,
+    tapDrops: 0,
+    switchDrops: {},
+  };
   const report = (change: Partial<SoakAccount>): ReturnType<typeof soakReport> =>
     soakReport({ ...account, ...change }, { seed: 1, guests: 2, parts });
   const sound = report({ cuts: [cut('count', true), cut('quiet', false)] });
@@ -226,4 +234,5 @@ test('only quiet may be unproven, or give up for not being quiet', () => {
   expect(report({ refusals: [{ ...refusal, method: 'count', code: 'PORT_UNREADY' }] }).ok).toBe(false);
   expect(report({ lives: [life(300, { restMiB: 1 })] }).ok).toBe(false);
   expect(report({ tapDrops: 1 }).ok).toBe(false);
+  expect(report({ switchDrops: { queueFull: 1 } }).ok).toBe(false);
 });

@@ -1,7 +1,7 @@
 /** Super-frames on their way to ports that take plain frames only: order, hold, in-flight set, ledger. */
 import { expect, test } from 'vitest';
 import type { InflightFrame } from '../../src/frame/types.js';
-import { Bench, type BenchPort } from './bench.js';
+import { Bench } from './bench.js';
 import { BROADCAST, frame, station } from './frames.js';
 
 const SIZE = 100;
@@ -31,10 +31,7 @@ function nameOf(bytes: Buffer): string {
 }
 
 function bench(...plain: string[]): Bench {
-  const ports: BenchPort[] = ['a', 'b', 'c', 'd'].map((id) => ({ id }));
-  const made = new Bench(ports);
-  for (const id of plain) Object.assign(made.port(id), { plain: true });
-  return made;
+  return new Bench(['a', 'b', 'c', 'd'].map((id) => ({ id, plain: plain.includes(id) })));
 }
 
 function send(made: Bench, ...what: (number | ReturnType<typeof superFrame>)[]): void {
