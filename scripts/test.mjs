@@ -88,6 +88,7 @@ const suites = {
   fuzz: whole(process.execPath, '--expose-gc', 'test/fuzz/main.mjs'),
   platform: counted('test/platform/run.sh'),
   kernel: vitest('kernel'),
+  'kernel-epoll': vitest('kernel-epoll'),
   example: whole('examples/orchestrator/run.sh'),
   guest: vitest('guest'),
   faults: cases(process.execPath, 'bench/faults.mjs', '--quick', '--json'),
@@ -111,7 +112,7 @@ for (const name of wanted) {
   const verdict = result.failed > 0 ? 'FAILED' : short ? 'TOO FEW' : 'ok';
   const seconds = ((Date.now() - began) / 1000).toFixed(0);
   rows.push(
-    `${name.padEnd(10)} executed ${executed} / expected at least ${expected}, skipped ${result.skipped}, ` +
+    `${name.padEnd(12)} executed ${executed} / expected at least ${expected}, skipped ${result.skipped}, ` +
       `failed ${result.failed}, ${seconds} s: ${verdict}`,
   );
 }

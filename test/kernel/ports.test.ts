@@ -1,7 +1,7 @@
 /** The real ports, in this process: its main thread moves into a namespace of its own for the length of the file. */
 import { readSync, writeSync } from 'node:fs';
-import { afterAll, beforeAll } from 'vitest';
-import { FrameMemory, FRAME_OFFSET, FrameList } from '../../src/port/batch.js';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { BURST, FrameMemory, FRAME_OFFSET, FrameList } from '../../src/port/batch.js';
 import { PlainIo, type DeviceIo } from '../../src/port/device-io.js';
 import { DevicePort } from '../../src/port/device-port.js';
 import { ExternalPort } from '../../src/port/external-port.js';
@@ -11,6 +11,8 @@ import { TapPort } from '../../src/port/tap-port.js';
 import {
   closeFd,
   createTap,
+  EAGAIN,
+  EINVAL,
   enterNamespace,
   linkIndex,
   LinkStatistics,
@@ -23,6 +25,7 @@ import {
   setLinkUp,
   silenceNamespace,
 } from '../../src/sys/index.js';
+import { frame, numberOf } from '../pure/frames.js';
 import { portCompliance, type PortSubject } from '../port-compliance.js';
 import { ip, Lab } from './lab.js';
 
@@ -127,9 +130,9 @@ function devicePort(io: (tunFd: number, memory: FrameMemory) => DeviceIo): PortS
   };
 }
 
-portCompliance('a device port, by plain calls', () => devicePort((fd, memory) => new PlainIo(fd, memory)));
+const byPlainCalls = (): PortSubject => devicePort((fd, memory) => new PlainIo(fd, memory));
 
-portCompliance('a device port, through io_uring', () => {
+function throughRing(): PortSubject {
   const ring = new Ring();
   const subject = devicePort((fd, memory) => RingIo.for(ring, fd, memory)!);
   return {
@@ -139,6 +142,114 @@ portCompliance('a device port, through io_uring', () => {
       ring.close();
     },
   };
+}
+
+portCompliance('a device port, by plain calls', byPlainCalls);
+portCompliance('a device port, through io_uring', throughRing);
+
+describe.each([
+  ['by plain calls', byPlainCalls],
+  ['through io_uring', throughRing],
+])('a device port, %s', (_, open) => {
+  /** What send() says, asked as the switch asks. */
+  const answers = ({ port }: PortSubject, list: FrameList): number[] => {
+    const said: number[] = [];
+    for (let from = 0; from < list.count;) {
+      const sent = port.send(list, from);
+      said.push(sent);
+      from += Math.abs(sent) === EINVAL ? 1 : sent;
+    }
+    return said;
+  };
+
+  test.each([
+    [[2], [2, -EINVAL, 2]],
+    [
+      [0, 4],
+      [-EINVAL, 3, -EINVAL],
+    ],
+    [
+      [1, 2, 3],
+      [1, -EINVAL, -EINVAL, -EINVAL, 1],
+    ],
+    [[0, 1, 2, 3, 4], Array.from({ length: 5 }, () => -EINVAL)],
+    [[], [5]],
+  ])('frames %j of a burst are refused: told in their turn, the others go out once', (bad, expected) => {
+    const subject = open();
+    try {
+      const list = new FrameList();
+      for (let n = 0; n < 5; n++) {
+        const header = Buffer.alloc(10);
+        if (bad.includes(n)) header.set([1, 0, 0, 0, 0, 0, 0xff, 0xff]); // a checksum to be made beyond the end
+        const slot = subject.memory.stage(n, Buffer.concat([header, frame(n)]));
+        list.add(slot, slot + FRAME_OFFSET, 60);
+      }
+      expect(answers(subject, list)).toEqual(expected);
+      expect(subject.read().map(numberOf)).toEqual([0, 1, 2, 3, 4].filter((n) => !bad.includes(n)));
+    } finally {
+      subject.close();
+    }
+  });
+});
+
+describe('a burst read through io_uring while frames come', () => {
+  const memory = new FrameMemory();
+  const thrownAway = { result: -EINVAL, bytes: Buffer.alloc(0) };
+  const arrives = (n: number) => {
+    const bytes = Buffer.concat([Buffer.alloc(10, n), frame(n, { length: 60 + n })]);
+    return { result: bytes.length, bytes };
+  };
+
+  /** A ring whose reads find what they are told to find. */
+  class ScriptedRing {
+    readonly results = new Int32Array(BURST);
+    #asked = 0;
+    constructor(readonly script: (undefined | { result: number; bytes: Buffer })[]) {}
+    addFile = (): number => 0;
+    removeFile = (): void => undefined;
+    write(): void {
+      this.results[0] = -EINVAL; // the question whether it can be used at all
+    }
+    read(_file: number, address: number): void {
+      const found = this.script.shift();
+      found?.bytes.copy(memory.bytes, address - memory.arena.address);
+      this.results[this.#asked++] = found?.result ?? -EAGAIN;
+    }
+    run(): void {
+      this.#asked = 0;
+    }
+  }
+
+  test.each([
+    ['one behind a read that found nothing', [0, 1, undefined, 2, undefined], [0, 1, 2]],
+    ['in every second place', [undefined, 0, undefined, 1, undefined, undefined], [0, 1]],
+    ['the last read finds one: it is asked again', [0, undefined, undefined, undefined, 1, 2], [0, 1, 2]],
+    ['one that the kernel throws away', [0, -1, 1, undefined], [0, -1, 1]],
+  ])('%s', (_, script, expected) => {
+    const fd = createTap('dev1');
+    try {
+      const ring = new ScriptedRing(
+        script.map((n) => (n === undefined ? n : n < 0 ? thrownAway : arrives(n))),
+      );
+      const io = RingIo.for(ring as unknown as Ring, fd, memory)!;
+      const list = new FrameList();
+      io.likely = 5;
+      expect(io.receive(list, 5)).toBe(expected.length);
+      expect(ring.script.filter((found) => found !== undefined)).toEqual([]);
+      for (const [i, n] of expected.entries()) {
+        expect(memory.receiveIndex(list.slot[i]!)).toBe(i); // its place among all arrivals
+        const { bytes } = n < 0 ? thrownAway : arrives(n);
+        const at = list.slot[i]!;
+        expect(list.length[i]).toBe(Math.max(0, bytes.length - 10));
+        if (n < 0) continue;
+        expect(memory.bytes.subarray(at, at + 10)).toEqual(bytes.subarray(0, 10));
+        const start = list.start[i]!;
+        expect(memory.bytes.subarray(start, start + list.length[i]!)).toEqual(bytes.subarray(10));
+      }
+    } finally {
+      closeFd(fd);
+    }
+  });
 });
 
 portCompliance('an external port', () => {
