@@ -26,6 +26,7 @@ errors then are {"schemaVersion":1,"error":{code,message,details,next}} on stder
 Environment: every option is a variable too, such as STILLWIRE_NETWORK, STILLWIRE_JSON=1 or
 STILLWIRE_QUIET_WAIT; an option on the command line goes first. STILLWIRE_RUN is the directory of sockets
 (/run/stillwire for root), STILLWIRE_STATE that of checkpoints (/var/lib/stillwire for root).
+STILLWIRE_ENGINE=epoll or io_uring chooses what turns the switch; else it is what the machine allows.
 
 Exit codes:
 ${exits.join('\n')}

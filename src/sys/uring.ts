@@ -31,6 +31,9 @@ const SQ_ENTRIES = 256;
 const CQ_ENTRIES = 4096;
 const SQE_WORDS = Abi.SQE_BYTES / 4;
 
+const READ = Abi.OP_READ + Abi.SQE_FIXED_FILE * 0x100;
+const WRITE = Abi.OP_WRITE + Abi.SQE_FIXED_FILE * 0x100;
+
 /** High word of user_data: what was asked. The low word is a place in the batch, or a tag. */
 const BATCH = 0;
 const WATCH = 1;
@@ -60,12 +63,15 @@ export class Ring {
   readonly #sqes: Int32Array;
   readonly #sqMask: number;
   readonly #sqTail: number;
+  readonly #array: number;
   readonly #cqHead: number;
   readonly #cqTail: number;
   readonly #cqMask: number;
   readonly #cqes: number;
   /** struct io_uring_getevents_arg at 0, struct __kernel_timespec at 32, arguments of io_uring_register(2) at 64. */
   readonly #arguments = mapArena(128);
+  /** Where the next single request lies: behind those of a batch. */
+  #single = MAX_BATCH;
   #tail = 0;
   #head = 0;
   #queued = 0;
@@ -109,8 +115,12 @@ export class Ring {
     this.#cqTail = at('cqTail') >> 2;
     this.#cqMask = this.#words[at('cqMask') >> 2]!;
     this.#cqes = at('cqes') >> 2;
-    const array = at('sqArray') >> 2;
-    for (let i = 0; i < entries; i++) this.#words[array + i] = i; // requests are submitted as they lie
+    this.#array = at('sqArray') >> 2;
+    for (let i = 0; i < MAX_BATCH; i++) {
+      this.#sqes[i * SQE_WORDS + 7] = Abi.RWF_NOWAIT;
+      this.#sqes[i * SQE_WORDS + 8] = i;
+      this.#sqes[i * SQE_WORDS + 9] = BATCH;
+    }
   }
 
   #register(operation: number, count: number): number {
@@ -148,43 +158,46 @@ export class Ring {
     this.#freeFiles.push(place);
   }
 
-  /** The word at which the next request begins. */
-  #next(): number {
-    if (this.#queued > this.#sqMask) this.#submit();
-    const at = (this.#tail & this.#sqMask) * SQE_WORDS;
+  /** Puts the request that lies at `place` of the requests next in line. */
+  #enqueue(place: number): void {
+    this.#words[this.#array + (this.#tail & this.#sqMask)] = place;
     this.#tail = (this.#tail + 1) | 0;
     this.#queued++;
+  }
+
+  /** A request that is not of a batch; its words begin at what is returned. */
+  #request(operation: number, fd: number, what: number, kind: number): number {
+    if (this.#single === SQ_ENTRIES || this.#queued === SQ_ENTRIES) this.#submit();
+    const at = this.#single * SQE_WORDS;
+    this.#sqes.fill(0, at, at + SQE_WORDS);
+    this.#sqes[at] = operation;
+    this.#sqes[at + 1] = fd;
+    this.#sqes[at + 8] = what;
+    this.#sqes[at + 9] = kind;
+    this.#enqueue(this.#single++);
     return at;
   }
 
-  #request(operation: number, fd: number, address: number, length: number, flags: number): number {
-    const at = this.#next();
+  /** Request `i` of a batch lies at place `i`, where all but this is as it was made ({@link constructor}). */
+  #transfer(operation: number, file: number, address: number, length: number): void {
     const sqes = this.#sqes;
+    const at = this.#batch * SQE_WORDS;
     sqes[at] = operation;
-    sqes[at + 1] = fd;
-    sqes[at + 2] = sqes[at + 3] = 0; // offset: none in a device
+    sqes[at + 1] = file;
     sqes[at + 4] = address; // what does not fit into 32 bits is cut off
     sqes[at + 5] = address > 0xffff_ffff ? Math.floor(address / 0x1_0000_0000) : 0;
     sqes[at + 6] = length;
-    sqes[at + 7] = flags;
-    sqes[at + 10] = 0; // buffer, personality
-    return at;
-  }
-
-  #transfer(operation: number, file: number, address: number, length: number): void {
-    const at = this.#request(operation + Abi.SQE_FIXED_FILE * 0x100, file, address, length, Abi.RWF_NOWAIT);
-    this.#sqes[at + 8] = this.#batch++;
-    this.#sqes[at + 9] = BATCH;
+    this.#enqueue(this.#batch++);
   }
 
   /** Adds a read(2) of `length` bytes to the batch. */
   read(file: number, address: number, length: number): void {
-    this.#transfer(Abi.OP_READ, file, address, length);
+    this.#transfer(READ, file, address, length);
   }
 
   /** Adds a write(2) to the batch. */
   write(file: number, address: number, length: number): void {
-    this.#transfer(Abi.OP_WRITE, file, address, length);
+    this.#transfer(WRITE, file, address, length);
   }
 
   /** Executes the batch; when it returns, every request of it has ended and {@link results} says how. */
@@ -200,9 +213,8 @@ export class Ring {
 
   /** Tells `tag`, once, when `fd` is readable or broken. */
   watch(fd: number, tag: number): void {
-    const at = this.#request(Abi.OP_POLL_ADD, fd, 0, 0, Abi.POLLIN);
-    this.#sqes[at + 8] = tag;
-    this.#sqes[at + 9] = WATCH;
+    const at = this.#request(Abi.OP_POLL_ADD, fd, tag, WATCH);
+    this.#sqes[at + 7] = Abi.POLLIN;
     this.#armed[tag] = 1;
   }
 
@@ -213,10 +225,9 @@ export class Ring {
   /** `tag` is told no more, and what it was watched on is let go. */
   unwatch(tag: number): void {
     if (this.#isArmed(tag)) {
-      const at = this.#request(Abi.OP_ASYNC_CANCEL, -1, tag, 0, 0);
+      const at = this.#request(Abi.OP_ASYNC_CANCEL, -1, tag, CANCEL);
+      this.#sqes[at + 4] = tag;
       this.#sqes[at + 5] = WATCH;
-      this.#sqes[at + 8] = tag;
-      this.#sqes[at + 9] = CANCEL;
       const cancelled = this.#cancelled + 1;
       while (this.#cancelled < cancelled || this.#isArmed(tag)) {
         this.#enter(1, Abi.ENTER_GETEVENTS);
@@ -262,6 +273,7 @@ export class Ring {
     const result = cEnter(Abi.SYS_ENTER, this.#fd, this.#queued, complete, flags, argument, size);
     if (result >= 0) {
       this.#queued -= result;
+      if (this.#queued === 0) this.#single = MAX_BATCH;
       return;
     }
     const code = errno();
