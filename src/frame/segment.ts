@@ -23,6 +23,7 @@ const GSO_UDP_L4 = 5;
 /** The sender's congestion experience is echoed: CWR belongs to the first segment. We do so in any case. */
 const GSO_ECN = 0x80;
 
+const LONGEST_IP_BYTES = 0xffff;
 /** Linux sends no segment of less (tcp_min_snd_mss, 48); without a bound one frame could become 65,536. */
 const MAX_SEGMENTS = 2048;
 
@@ -152,6 +153,8 @@ function cut(frame: Buffer, gsoType: number, size: number): Buffer[] | undefined
   if (headerBytes < UDP_HEADER_BYTES || (isTcp && headerBytes < 20) || payload > end) return undefined;
   const count = Math.max(1, Math.ceil((end - payload) / size));
   if (count > MAX_SEGMENTS) return undefined;
+  // A frame may be longer than any IP packet that says its length; what is cut from it has to say it.
+  if (payload + Math.min(size, end - payload) - layout.ip > LONGEST_IP_BYTES) return undefined;
   return Array.from({ length: count }, (_, i) => {
     const from = payload + i * size;
     const place = { index: i, last: i === count - 1, sent: i * size };

@@ -110,6 +110,13 @@ const GOOD: Super = {
   jumbo: false,
 };
 
+test('a segment longer than an IP packet can say: no frame comes of it', () => {
+  const { vnet, frame } = build({ ...GOOD, payload: filled(65_500, 1), size: 65_500, jumbo: true });
+  expect(plain(vnet, frame)).toBeUndefined();
+  vnet.writeUInt16LE(65_000, 4);
+  expect(plain(vnet, frame)).toHaveLength(2);
+});
+
 describe('a header that lies', () => {
   const lies: Record<string, (built: Built) => void> = {
     'size 0': ({ vnet }) => vnet.writeUInt16LE(0, 4),
