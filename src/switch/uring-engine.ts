@@ -53,6 +53,7 @@ export class UringEngine implements Engine {
 
   turn(): void {
     const count = this.#ring.wait(this.#wait === Infinity ? -1 : this.#wait, this.#ready);
+    for (let i = 0; i < count; i++) if (this.#ready[i] === CONTROL) this.#control(); // a hold waits for no burst
     const now = monotonicMs();
     this.#wait = Infinity;
     for (let i = this.#visited.length - 1; i >= 0; i--) {
@@ -60,8 +61,7 @@ export class UringEngine implements Engine {
     }
     for (let i = 0; i < count; i++) {
       const tag = this.#ready[i]!;
-      if (tag === CONTROL) this.#control();
-      else if (this.#receive(tag, now)) this.#visited.push(tag);
+      if (tag !== CONTROL && this.#receive(tag, now)) this.#visited.push(tag);
     }
     const next = this.#switch.serve(now);
     if (next !== undefined) this.#wait = Math.min(this.#wait, Math.ceil(next * 1000));
