@@ -110,7 +110,7 @@ async function holdInto(bench: FaultBench, { fault }: FaultCase): Promise<Outcom
   const command = [
     'hold',
     '--lease',
-    String(LEASE_MS),
+    `${LEASE_MS}ms`,
     '--drain',
     '5000',
     '--',
