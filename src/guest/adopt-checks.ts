@@ -22,9 +22,7 @@ export function refuse(guest: string, why: string, details: Readonly<Record<stri
 export async function refuseHiddenFrames(guest: string, pid: number, qmp: QmpClient): Promise<void> {
   if (fdsOpenOn(pid, VHOST_DEVICE).length > 0) refuse(guest, 'its network goes through vhost-net (vhost=on)');
   const objects = await ask(qmp, ObjectsAnswer, 'qom-list', { path: '/objects' });
-  const filter = objects.find(
-    ({ type }) => type.startsWith('child<filter-') && type !== PASSIVE_FILTER,
-  );
+  const filter = objects.find(({ type }) => type.startsWith('child<filter-') && type !== PASSIVE_FILTER);
   if (filter !== undefined) refuse(guest, `it has a net filter, ${filter.name}`, { filter: filter.name });
   const network = await ask(qmp, TextAnswer, 'human-monitor-command', { 'command-line': 'info network' });
   const [hub] = /^hub \d+/m.exec(network) ?? [];

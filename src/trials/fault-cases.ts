@@ -43,7 +43,7 @@ export const nameOf = ({ operation, step, fault }: FaultCase): string => `${oper
  * else the error says what happened. (A client that is killed says nothing.)
  */
 export const OUTCOMES: Readonly<Record<Fault, readonly string[]>> = {
-  'daemon killed': ['DAEMON_UNREACHABLE', 'INTERNAL'],
+  'daemon killed': ['DAEMON_UNREACHABLE', 'INTERNAL', 'exit 3'], // 3: a hold around a command says it in words
   SIGTERM: ['INTERRUPTED', 'done'],
   'step fails': ['INTERNAL'],
   'guest killed': ['GUEST_DIED', 'done'],

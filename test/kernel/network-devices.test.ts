@@ -305,7 +305,7 @@ describe('what is left', () => {
     const failed = new Promise<StillwireError>((resolve) => one.once('failed', resolve));
     const ofThread = polls().filter((fd) => !before.includes(fd)); // the worker's own loop has the first
     build.sys.closeFd(Math.max(...ofThread.map(Number)));
-    await one.ledger().catch(() => undefined); // wakes the thread, if it sleeps
+    await one.ledger().catch(() => undefined); // wakes the thread, which answers or is found out before it does
     expect((await failed).message).toMatch(/epoll|io_uring/);
     await expect(one.ledger()).rejects.toMatchObject({ code: 'INTERNAL' });
     await sleep(50);

@@ -89,7 +89,7 @@ async function apply(top: string, one: Change): Promise<void> {
     await link(join(top, '../secret'), path);
   } else if (one.do === 'extra') {
     await mkdir(join(top, dirname(one.to)), { recursive: true });
-    await writeFile(join(top, one.to.startsWith('/') ? 'extra' : one.to), 'x');
+    await writeFile(join(top, one.to.startsWith('/') ? 'extra' : one.to), 'x', { flag: 'wx' });
   } else if (one.do === 'move') await rename(path, join(top, 'attachments', 'moved'));
   else {
     await rm(path);
@@ -111,7 +111,8 @@ async function sign(top: string): Promise<void> {
     }
     const text = Buffer.from(JSON.stringify({ ...manifest, files }));
     await writeFile(path, text);
-    await writeFile(join(top, 'manifest.sha256'), checksumLine(text));
+    await rm(join(top, 'manifest.sha256'), { force: true }); // a FIFO there would be written to for ever
+    await writeFile(join(top, 'manifest.sha256'), checksumLine(text), { flag: 'wx' });
   } catch {
     // Spoilt too far to be signed.
   }

@@ -40,10 +40,13 @@ const received = async () => (await network.ledger()).ports[0].ingress.received;
 
 const ready = () => console.log(`ready ${JSON.stringify(readers)}`);
 const hold = await network.holdAsIs({ leaseMs: 60_000 });
-if (stage === 'arriving') ready();
 for (let n = 1; n <= Number(count); n++) {
   send(n);
   if (n % 100 === 0) await sleep(1);
+  if (stage === 'arriving' && n === 1000) {
+    while ((await received()) === 0) await sleep(1);
+    ready();
+  }
 }
 while ((await received()) < Number(count)) await sleep(5);
 if (stage === 'marked') await (await hold.mark()).frames();

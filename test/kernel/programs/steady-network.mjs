@@ -53,7 +53,7 @@ const [few, most] = gsoSize > 0 ? [2, 4] : [16, 64];
 /** Sends `sent` frames, a few each way in turn, and reads what comes; how many came. */
 function exchange(sent) {
   let read = 0;
-  for (let n = 0; n < sent; ) {
+  for (let n = 0; n < sent;) {
     for (const [i, frame] of frames.entries()) {
       for (let k = 0; k < few && n < sent; k++, n++) writeSync(fds[i], frame);
     }
