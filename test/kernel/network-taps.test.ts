@@ -209,10 +209,13 @@ describe('the proof', () => {
       const refused = network.hold({ bounds: { drainMs: 1 } });
       await expect(refused).rejects.toMatchObject({ code: 'PORT_UNREADY' });
     }
+    // The switch sends on as soon as there is room: what is read may be more than the ring held.
     const found = readAll('b');
-    expect(found.length).toBeLessThanOrEqual(256 + 128);
+    expect(found.filter(isSentinel).length).toBeLessThanOrEqual(16);
     expect(drops()).toEqual([0, 0, 0]);
-    await readFrames('b', 44);
+    const frames = found.filter((bytes) => !isSentinel(bytes));
+    frames.push(...(await readFrames('b', 300 - frames.length)));
+    expect(frames.map(numberOf)).toEqual(Array.from({ length: 300 }, (_, n) => n));
   });
 
   test('the way up: as many received as the device took, also while the guest sends on', async () => {
