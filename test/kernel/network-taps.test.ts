@@ -211,7 +211,7 @@ describe('the proof', () => {
     }
     // The switch sends on as soon as there is room: what is read may be more than the ring held.
     const found = readAll('b');
-    expect(found.filter(isSentinel).length).toBeLessThanOrEqual(16);
+    expect(found.filter(isSentinel).length).toBeLessThanOrEqual(128); // of 160: SENTINEL_RESERVE
     expect(drops()).toEqual([0, 0, 0]);
     const frames = found.filter((bytes) => !isSentinel(bytes));
     frames.push(...(await readFrames('b', 300 - frames.length)));
