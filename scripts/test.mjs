@@ -65,6 +65,20 @@ const whole =
     return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
   };
 
+/** A program whose only document on stdout is {"cases":N,"failed":[…]}. */
+const cases =
+  (/** @type {string} */ program, /** @type {string[]} */ ...args) =>
+  () => {
+    const { ok, text } = read(program, ...args);
+    try {
+      const { cases: played, failed } = JSON.parse(text);
+      const red = ok ? failed.length : Math.max(1, failed.length);
+      return { passed: played - failed.length, failed: red, skipped: 0 };
+    } catch {
+      return { passed: 0, failed: 1, skipped: 0 };
+    }
+  };
+
 /** @type {Record<string, () => {passed: number, failed: number, skipped: number}>} */
 const suites = {
   types: npm('typecheck'),
@@ -77,6 +91,7 @@ const suites = {
   'kernel-epoll': vitest('kernel-epoll'),
   example: whole('examples/orchestrator/run.sh'),
   guest: vitest('guest'),
+  faults: cases(process.execPath, 'bench/faults.mjs', '--quick', '--json'),
 };
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(suites);
