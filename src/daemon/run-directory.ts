@@ -37,7 +37,7 @@ export interface NetworkPaths {
   readonly state: string;
   readonly definition: string;
   readonly journal: string;
-  /** What waits in a hold (switch/hold-store.ts). */
+  /** What waits in a hold (hold-queue/store.ts). */
   readonly held: string;
 }
 

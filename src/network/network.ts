@@ -24,7 +24,7 @@ interface NetworkEvents {
 }
 
 export interface OpenOptions {
-  /** Keeps what is held when the process is killed; see `recoverHeld` of the switch. Removed at {@link Network.close}. */
+  /** Keeps what is held when the process is killed; see hold-queue/recover.ts. Removed at {@link Network.close}. */
   readonly holdFile?: string;
   /** Descriptors of the TAPs of adopted guests, by port; the network's from then on. Absent: their TAPs are made. */
   readonly adopted?: ReadonlyMap<PortId, number>;

@@ -13,9 +13,9 @@ import { longestOnWire } from '../frame/segment.js';
 import { VNET_HEADER_BYTES, type PortId } from '../frame/types.js';
 import * as Row from './counters.js';
 import { DROP_REASONS, type DropReason } from './ledger.js';
-import type { PortLog } from './hold-log.js';
+import type { PortLog } from '../hold-queue/log.js';
 import { Pace } from './pace.js';
-import { FrameQueue, type HeldFrame } from './queue.js';
+import { FrameQueue, type HeldFrame } from '../hold-queue/queue.js';
 import { Room } from './room.js';
 import { isTagged } from './vlan.js';
 

@@ -1,6 +1,5 @@
-/** The learning switch of a network, its hold queues and its ledger. */
+/** The learning switch of a network, its ledger, and its thread. */
 export { SwitchHandle } from './handle.js';
-export { recoverHeld } from './hold-recover.js';
 export { imbalances, type PortLedger } from './ledger.js';
 export type { Commands, DatagramEnds, CapturedFrame, MarkAnswer, Notice } from './protocol.js';
 export type { AddressOnPort } from './markers.js';

@@ -6,10 +6,10 @@
 import { VNET_HEADER_BYTES, type InflightFrame, type PortId } from '../frame/types.js';
 import { BURST, type FrameMemory } from '../port/batch.js';
 import type { Egress } from './egress.js';
-import type { HoldStore } from './hold-store.js';
+import type { HoldStore } from '../hold-queue/store.js';
 import type { Members } from './members.js';
 import { PlainCopies } from './plain-copies.js';
-import type { HeldFrame } from './queue.js';
+import type { HeldFrame } from '../hold-queue/queue.js';
 
 /**
  * Bounds of all hold queues together; more ends the hold as one full queue does. A frame for many counts once. An image

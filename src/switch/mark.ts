@@ -3,7 +3,7 @@ import type { PortId } from '../frame/types.js';
 import type { PortLedger } from './ledger.js';
 import type { AddressOnPort, Markers } from './markers.js';
 import type { Members } from './members.js';
-import type { HeldFrame } from './queue.js';
+import type { HeldFrame } from '../hold-queue/queue.js';
 import { stationsOf, type StationOnPort } from './stations.js';
 
 /** Stations a mark takes along; what is left out is flooded for once after a restart. All must fit a manifest. */

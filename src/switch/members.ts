@@ -5,7 +5,7 @@ import type { FrameMemory } from '../port/batch.js';
 import type { Port } from '../port/port.js';
 import * as Row from './counters.js';
 import { Egress } from './egress.js';
-import type { HoldStore } from './hold-store.js';
+import type { HoldStore } from '../hold-queue/store.js';
 import type { PortLedger } from './ledger.js';
 import { MacTable } from './mac-table.js';
 

@@ -5,7 +5,7 @@
  */
 import { toPlain } from '../frame/segment.js';
 import { BURST, type FrameMemory } from '../port/batch.js';
-import type { HeldFrame } from './queue.js';
+import type { HeldFrame } from '../hold-queue/queue.js';
 
 export class PlainCopies {
   readonly #memory: FrameMemory;

@@ -9,7 +9,7 @@ import { insertTag } from '../port/packet-receiver.js';
 import type { KeptFrames } from './kept-frames.js';
 import type { Markers } from './markers.js';
 import type { Member, Members } from './members.js';
-import type { HeldFrame } from './queue.js';
+import type { HeldFrame } from '../hold-queue/queue.js';
 import { Recalled } from './recalled.js';
 import { isTagged, tagOf, vlanIn } from './vlan.js';
 

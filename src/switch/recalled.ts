@@ -15,7 +15,7 @@
  */
 import type { Port } from '../port/port.js';
 import type { Egress } from './egress.js';
-import type { HeldFrame } from './queue.js';
+import type { HeldFrame } from '../hold-queue/queue.js';
 
 export class Recalled {
   /** Frames taken back, sentinels not counted. */

@@ -10,7 +10,7 @@
  * What leaves the queue is taken to be of the hold as long as anything of it is there; frames that waited before the hold
  * are thereby counted as come later, which errs by the little that may wait outside one.
  */
-import type { FrameQueue } from './queue.js';
+import type { FrameQueue } from '../hold-queue/queue.js';
 
 /**
  * More than a NIC's transmit queue would hold: under software emulation a guest may get no processor for a quarter of a

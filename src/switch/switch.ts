@@ -7,7 +7,7 @@
  * A frame's way:
  *   receive(port): a burst is read from the port and switched          forwarder.ts
  *     destination free: it leaves at once                              egress.ts
- *     held, or frames before it: it is copied once and queued          kept-frames.ts, hold-store.ts
+ *     held, or frames before it: it is copied once and queued          kept-frames.ts, hold-queue/store.ts
  *   serve(): queues go on as far as their ports take frames            egress.ts, pace.ts
  *
  * A hold's way:
@@ -23,7 +23,7 @@ import { FrameMemory } from '../port/batch.js';
 import type { DownEvidence, PortKind, UpEvidence } from '../port/evidence.js';
 import type { Port } from '../port/port.js';
 import { Forwarder, type FrameWatcher } from './forwarder.js';
-import type { HoldStore } from './hold-store.js';
+import type { HoldStore } from '../hold-queue/store.js';
 import { KeptFrames } from './kept-frames.js';
 import type { PortLedger } from './ledger.js';
 import { takeMark, type Mark } from './mark.js';

@@ -19,7 +19,7 @@ import {
 import type { Engine } from './engine.js';
 import { EpollEngine } from './epoll-engine.js';
 import { Executor } from './executor.js';
-import { HoldStore } from './hold-store.js';
+import { HoldStore } from '../hold-queue/store.js';
 import { PortOpener } from './open-port.js';
 import { openRing, type EngineChoice } from './open-ring.js';
 import type { Message, Request } from './protocol.js';

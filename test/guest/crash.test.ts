@@ -25,7 +25,9 @@ const { testNetwork } = (await load(
 )) as typeof import('../../src/demo/traffic-network.js');
 const consoles = (await load('demo/guest-console.js')) as typeof import('../../src/demo/guest-console.js');
 const results = (await load('demo/result.js')) as typeof import('../../src/demo/result.js');
-const { recoverHeld } = (await load('switch/index.js')) as typeof import('../../src/switch/index.js');
+const { recoverHeld } = (await load(
+  'hold-queue/recover.js',
+)) as typeof import('../../src/hold-queue/recover.js');
 const { QmpClient } = (await load('guest/index.js')) as typeof import('../../src/guest/index.js');
 
 const NETWORK = `swtc${process.pid}`;

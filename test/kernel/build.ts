@@ -19,7 +19,6 @@ function demandFresh(): void {
 }
 
 type NetworkRoom = typeof import('../../src/network/index.js');
-type SwitchRoom = typeof import('../../src/switch/index.js');
 type SysRoom = typeof import('../../src/sys/index.js');
 
 /** @throws Error when the build is older than its source */
@@ -27,7 +26,6 @@ export async function loadBuild(): Promise<{
   /** Where the build lies. */
   root: string;
   network: NetworkRoom;
-  switch: SwitchRoom;
   sys: SysRoom;
 }> {
   demandFresh();
@@ -35,7 +33,6 @@ export async function loadBuild(): Promise<{
   return {
     root: build,
     network: (await load('network/index.js')) as NetworkRoom,
-    switch: (await load('switch/index.js')) as SwitchRoom,
     sys: (await load('sys/index.js')) as SysRoom,
   };
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { NetworkDefinition } from '../../src/definition/definition.js';
 import { numberOf } from '../pure/frames.js';
+import { recoverHeld } from '../../src/hold-queue/recover.js';
 import { loadBuild } from './build.js';
 import { ip, Lab } from './lab.js';
 
@@ -62,7 +63,7 @@ async function killedAt(stage: string, count: number, delayMs: number): Promise<
     daemon.kill('SIGKILL');
     await once(daemon, 'exit');
     const read = { b: await settled(outputs.b), c: await settled(outputs.c) };
-    const owed = await build.switch.recoverHeld(holdFile);
+    const owed = await recoverHeld(holdFile);
     const of = (port: string): number[] =>
       owed
         .filter(({ destinations }) => destinations.includes(port))
@@ -142,7 +143,7 @@ test('a full run directory: told, not felt; and an orderly end leaves no file', 
         (await network.ledger()).ports.find(({ port }) => port === 'b/nic0')!.egress.held;
       for (let tries = 0; (await held()) < 8000 && tries < 500; tries++) await sleep(5);
       expect(told).toHaveLength(1);
-      const owed = await build.switch.recoverHeld(holdFile);
+      const owed = await recoverHeld(holdFile);
       expect(owed.length).toBeGreaterThan(1000);
       expect(owed.length).toBeLessThan(5000);
       await hold.release();

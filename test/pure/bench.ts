@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { PortId } from '../../src/frame/types.js';
 import type { PortKind } from '../../src/port/evidence.js';
 import { counterMemory } from '../../src/switch/counters.js';
-import type { HoldStore } from '../../src/switch/hold-store.js';
+import type { HoldStore } from '../../src/hold-queue/store.js';
 import { imbalances } from '../../src/switch/ledger.js';
 import { Switch } from '../../src/switch/switch.js';
 import { FakePort } from './fake-port.js';

@@ -2,8 +2,8 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InflightFrame } from '../../src/frame/types.js';
-import * as File from '../../src/switch/hold-file.js';
-import { HoldStore } from '../../src/switch/hold-store.js';
+import * as File from '../../src/hold-queue/layout.js';
+import { HoldStore } from '../../src/hold-queue/store.js';
 import { Bench } from './bench.js';
 import { frame } from './frames.js';
 import { newPath, owedTo, recoverBytes, removeDirectory, snapshot } from './hold-store.fixture.js';

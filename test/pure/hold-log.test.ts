@@ -1,9 +1,9 @@
 /** The log of one port's queue against a list: frames at the tail and before the head, delivered, with and without room. */
 import * as fc from 'fast-check';
 import { afterAll, afterEach, expect, test, vi } from 'vitest';
-import { HoldStore } from '../../src/switch/hold-store.js';
-import { recoverHeld } from '../../src/switch/hold-recover.js';
-import type { HeldFrame } from '../../src/switch/queue.js';
+import { HoldStore } from '../../src/hold-queue/store.js';
+import { recoverHeld } from '../../src/hold-queue/recover.js';
+import type { HeldFrame } from '../../src/hold-queue/queue.js';
 import { MappedFile } from '../../src/sys/index.js';
 import { frame } from './frames.js';
 import {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { vi } from 'vitest';
 import type { InflightFrame, PortId } from '../../src/frame/types.js';
-import { recoverFrom } from '../../src/switch/hold-recover.js';
+import { recoverFrom } from '../../src/hold-queue/recover.js';
 import { numberOf } from './frames.js';
 
 export const directory = mkdtempSync(join(tmpdir(), 'stillwire-hold-'));

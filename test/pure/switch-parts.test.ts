@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import * as Row from '../../src/switch/counters.js';
 import { imbalances, type PortLedger } from '../../src/switch/ledger.js';
 import { Pace } from '../../src/switch/pace.js';
-import { FrameQueue, type HeldFrame } from '../../src/switch/queue.js';
+import { FrameQueue, type HeldFrame } from '../../src/hold-queue/queue.js';
 
 const held = (sequence: number, length = 20): HeldFrame => ({
   sequence,

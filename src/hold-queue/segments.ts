@@ -9,7 +9,7 @@
  * queue yet.
  */
 import type { MappedFile } from '../sys/index.js';
-import { MAX_SEGMENTS, SEGMENT_BYTES, SEGMENT_HEADER_BYTES, segmentAt, segmentOf } from './hold-file.js';
+import { MAX_SEGMENTS, SEGMENT_BYTES, SEGMENT_HEADER_BYTES, segmentAt, segmentOf } from './layout.js';
 
 /** Free segments that keep their room for the next hold. */
 const SPARE = 1;

@@ -7,7 +7,7 @@
  * in the queues as a view of it; every place in a queue is an entry of the log. Delivery moves the port's head, one
  * store after each burst. When no port is paced any more, the logging ends, and a switch that is not held does nothing here.
  *
- * Invariant: at any instruction the file tells a true state (hold-recover.ts reads it). What is written counts only
+ * Invariant: at any instruction the file tells a true state (recover.ts reads it). What is written counts only
  * behind the commit word of its segment, which is stored last; a frame is written before its entries; heads, the count of
  * names and the burst are one word each. Only the process dies, the page cache stays, so nothing is synced.
  *
@@ -31,9 +31,9 @@
 import { renameSync, rmSync } from 'node:fs';
 import type { PortId } from '../frame/types.js';
 import { clearNotes, MappedFile, noteSendsIn, type NotesPage } from '../sys/index.js';
-import * as File from './hold-file.js';
-import { PortLog } from './hold-log.js';
-import { Segments } from './hold-segments.js';
+import * as File from './layout.js';
+import { PortLog } from './log.js';
+import { Segments } from './segments.js';
 import type { HeldFrame } from './queue.js';
 
 /** While room is being given back: milliseconds between two pieces. */

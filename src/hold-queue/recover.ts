@@ -1,5 +1,5 @@
 /**
- * Reads the hold file that a dead daemon left (hold-file.ts says what lies where, hold-store.ts why it is true).
+ * Reads the hold file that a dead daemon left (layout.ts says what lies where, store.ts why it is true).
  *
  *   1. names, heads and the burst that was under way
  *   2. the segments in order of their sequence; of each, the entries not yet delivered: those at or behind their port's
@@ -14,7 +14,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import type { InflightFrame, PortId } from '../frame/types.js';
 import { MIN_FRAME_BYTES, VNET_HEADER_BYTES } from '../frame/types.js';
 import { isNoted, MAX_NOTED, NOTES_BYTES } from '../sys/index.js';
-import * as File from './hold-file.js';
+import * as File from './layout.js';
 
 /** Frames in one queue, at most: more than a port ever holds (egress.ts). */
 const MOST_BEHIND_HEAD = 2 ** 20;

@@ -4,12 +4,26 @@
  * is counted what of it is in the file.
  */
 import type { PortId } from '../frame/types.js';
-import * as File from './hold-file.js';
-import type { HoldStore } from './hold-store.js';
+import * as File from './layout.js';
 import type { FrameQueue, HeldFrame } from './queue.js';
+import type { Segments } from './segments.js';
 
 /** What the log needs of a queue. */
 type Queue = Pick<FrameQueue, 'length' | 'at' | 'replace'>;
+
+/** What the logs of all ports share: the file (store.ts). */
+interface SharedFile {
+  readonly segments: Segments;
+  readonly words: Int32Array;
+  /** Whether what waits is written down at present. */
+  readonly logging: boolean;
+  giveUp(why: string): void;
+  nameOf(id: PortId): number;
+  moved(frame: HeldFrame): HeldFrame;
+  placeOf(frame: HeldFrame): number;
+  beginBurst(name: number, position: number, count: number): void;
+  endBurst(): void;
+}
 
 /** Entries that follow each other in one segment. */
 interface Run {
@@ -18,7 +32,7 @@ interface Run {
 }
 
 export class PortLog {
-  readonly #store: HoldStore;
+  readonly #store: SharedFile;
   readonly #id: PortId;
   #name = -1;
   /** Position of the first logged frame. */
@@ -29,7 +43,7 @@ export class PortLog {
   #stored = 0;
   readonly #runs: Run[] = [];
 
-  constructor(store: HoldStore, id: PortId) {
+  constructor(store: SharedFile, id: PortId) {
     this.#store = store;
     this.#id = id;
   }
