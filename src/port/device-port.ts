@@ -9,7 +9,7 @@
  */
 import { StillwireError } from '../errors/index.js';
 import type { PortId } from '../frame/types.js';
-import type { DownEvidence, UpEvidence } from './evidence.js';
+import type { UpEvidence } from './evidence.js';
 import {
   closeFd,
   EBADFD,
@@ -23,7 +23,8 @@ import { Backlog } from './backlog.js';
 import type { FrameList } from './batch.js';
 import type { DeviceIo } from './device-io.js';
 import { observedKernel, type KernelEvidence } from './kernel-evidence.js';
-import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
+import type { Port } from './port.js';
+import { RinglessPort } from './ringless-port.js';
 
 export interface DevicePortParts {
   readonly id: PortId;
@@ -41,7 +42,7 @@ export interface DevicePortParts {
   readonly kernel?: KernelEvidence;
 }
 
-export class DevicePort implements Port {
+export class DevicePort extends RinglessPort implements Port {
   readonly kind = 'device' as const;
   readonly kernelProof: boolean;
   readonly id: PortId;
@@ -60,6 +61,7 @@ export class DevicePort implements Port {
 
   /** Built while the calling thread is in the netdev's namespace. */
   constructor(parts: DevicePortParts) {
+    super();
     this.#parts = parts;
     this.id = parts.id;
     this.mtu = parts.mtu;
@@ -91,29 +93,6 @@ export class DevicePort implements Port {
     // What overran the ring earlier is the network's loss and not the cut's.
     this.#baseDropped = this.#counters()?.txDropped ?? this.#baseDropped;
     this.#backlog.beginHold(!isReadable(this.receiveFd));
-  }
-
-  sendSentinel(): boolean {
-    return false;
-  }
-
-  downEvidence(): DownEvidence {
-    return {
-      sentinelSent: false,
-      ringEmpty: true,
-      sendQueueBytes: 0,
-      droppedSinceHold: 0,
-      cookie: 'unasked',
-      recalled: 0,
-    };
-  }
-
-  recall(): Unread {
-    return NOTHING_UNREAD;
-  }
-
-  readSinceRecall(): number {
-    return 0;
   }
 
   upEvidence(): UpEvidence {

@@ -3,7 +3,7 @@
  * never stopped, so nothing is claimed about frames on its far side.
  */
 import type { PortId } from '../frame/types.js';
-import type { DownEvidence, UpEvidence } from './evidence.js';
+import type { UpEvidence } from './evidence.js';
 import {
   closeFd,
   isReadable,
@@ -15,7 +15,8 @@ import {
 import { Appetite } from './appetite.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
 import type { PacketReceiver } from './packet-receiver.js';
-import { NOTHING_UNREAD, type Port, type Unread } from './port.js';
+import type { Port } from './port.js';
+import { RinglessPort } from './ringless-port.js';
 
 const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
 
@@ -28,7 +29,7 @@ export interface ExternalPortParts {
   readonly receiver: PacketReceiver;
 }
 
-export class ExternalPort implements Port {
+export class ExternalPort extends RinglessPort implements Port {
   readonly kind = 'external' as const;
   readonly kernelProof = true;
   readonly id: PortId;
@@ -42,6 +43,7 @@ export class ExternalPort implements Port {
 
   /** The device exists and is up. */
   constructor(parts: ExternalPortParts) {
+    super();
     this.#parts = parts;
     this.id = parts.id;
     this.mtu = parts.mtu;
@@ -66,29 +68,6 @@ export class ExternalPort implements Port {
 
   beginHold(): void {
     // Nothing is claimed about an external port.
-  }
-
-  sendSentinel(): boolean {
-    return false;
-  }
-
-  downEvidence(): DownEvidence {
-    return {
-      sentinelSent: false,
-      ringEmpty: true,
-      sendQueueBytes: 0,
-      droppedSinceHold: 0,
-      cookie: 'unasked',
-      recalled: 0,
-    };
-  }
-
-  recall(): Unread {
-    return NOTHING_UNREAD;
-  }
-
-  readSinceRecall(): number {
-    return 0;
   }
 
   upEvidence(): UpEvidence {
