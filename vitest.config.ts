@@ -21,7 +21,7 @@ const WITH_A_SWITCH = [
 
 /**
  * Three levels. `pure` touches nothing outside the process; `kernel` makes real TAPs in namespaces of its own (root), and
- * `kernel-epoll` runs what concerns the switch's engine once more on the one that the machine has not chosen; `guest`
+ * `kernel-epoll` runs what concerns the switch's engine once more on epoll; `guest`
  * boots real QEMU machines. Kernel and guest suites run one file at a time: they share two cores and measure nothing, but
  * a starved guest makes a slow test.
  */

@@ -30,7 +30,7 @@ import { judge } from './judgement.mjs';
 
 const forgetFrames = process.argv.includes('--forget-frames');
 /** Distinguishes this run's namespaces from those of any other. */
-const run = process.env.STILLWIRE_RUN ?? String(process.pid);
+const run = process.env.ORCHESTRA_RUN ?? String(process.pid);
 const GROUP = '239.77.0.1';
 const BROADCAST = '10.77.0.255';
 /** Frames that each machine is to have sent into the held network before it is stopped. */

@@ -14,19 +14,19 @@ done
 [ -f "$root/dist/index.js" ] || fail 'the checkout is not built: npm ci && npm run build'
 
 scratch=$(mktemp -d)
-STILLWIRE_RUN=$$
-export STILLWIRE_RUN
+ORCHESTRA_RUN=$$
+export ORCHESTRA_RUN
 
 # The orchestrator cleans up after itself; this is for when it was killed.
 clean_up() {
   rm -rf "$scratch"
   for name in ann bob cat; do
-    namespace="orchestra-$STILLWIRE_RUN-$name"
+    namespace="orchestra-$ORCHESTRA_RUN-$name"
     [ -e "/run/netns/$namespace" ] || continue
     for pid in $(ip netns pids "$namespace"); do kill -KILL "$pid" || true; done
     ip netns delete "$namespace"
   done
-  [ ! -e "/run/netns/stillwire-orchestra-$STILLWIRE_RUN" ] || ip netns delete "stillwire-orchestra-$STILLWIRE_RUN"
+  [ ! -e "/run/netns/stillwire-orchestra-$ORCHESTRA_RUN" ] || ip netns delete "stillwire-orchestra-$ORCHESTRA_RUN"
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM HUP

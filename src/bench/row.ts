@@ -11,7 +11,7 @@ export interface Row {
   readonly ratio: number;
   /** Least and greatest of the rounds. */
   readonly spread: readonly [number, number];
-  /** What the ratio must reach; where it is above the goal, less is better. */
+  /** What the ratio must reach; where it is not below the goal, less is better. */
   readonly floor: number;
   readonly goal: number;
   /** The floor is reached. */

@@ -1,5 +1,5 @@
 /**
- * How a command is told to the program. A command is plain data with a `run`; only program.ts and options.ts know
+ * How a command is told to the program. A command is plain data with a `run`; only parse.ts and options.ts know
  * the library that parses arguments, so that a command can be read, and tested, without it.
  */
 import type { Option } from 'commander';

@@ -7,7 +7,7 @@ import { access, open, readFile, stat } from 'node:fs/promises';
 import { arch, platform, release } from 'node:os';
 import { dirname } from 'node:path';
 import { runDirectory } from '../daemon/run-directory.js';
-import { missingCapabilities } from './capabilities.js';
+import { missingCapabilities } from '../sys/privilege.js'; // and no more of it: a machine without koffi is examined too
 import { probe } from './probe.js';
 import type { Session } from './session.js';
 
@@ -124,7 +124,11 @@ const ioUring: Examination = async () => {
   try {
     const { Ring } = await import('../sys/index.js');
     new Ring().close();
-    return { ...base, state: 'ok', found: 'a ring opens: switches run on the io_uring engine' };
+    return {
+      ...base,
+      state: 'ok',
+      found: 'a ring opens: switches run on the io_uring engine unless STILLWIRE_ENGINE says otherwise',
+    };
   } catch (error) {
     const next =
       'not needed: the epoll engine runs (a kernel before 6.1, a container, kernel.io_uring_disabled)';

@@ -20,8 +20,8 @@ const exits = Object.entries(EXIT).map(
 export const MANUAL = `The network meant: -n, else the only one that runs, else that of ./stillwire.yaml.
 A checkpoint is named, or given as a path. What two networks have of one name, -n tells apart.
 
-Output: results on stdout, progress and errors on stderr. --json: one document with schemaVersion 1;
-errors then are {"schemaVersion":1,"error":{code,message,details,next}} on stderr.
+Output: results on stdout, progress and errors on stderr. --json: one document with schemaVersion 1
+(demo: without; hold and what writes packets: none); errors then are {"schemaVersion":1,"error":{code,message,details,next}} on stderr.
 
 Environment: every option is a variable too, such as STILLWIRE_NETWORK, STILLWIRE_JSON=1 or
 STILLWIRE_QUIET_WAIT; an option on the command line goes first. STILLWIRE_RUN is the directory of sockets

@@ -38,8 +38,6 @@ export function partialName(name: string): string {
   return `.${name.slice(0, 64)}.partial-${process.pid}-${start}-${place()}-${randomBytes(6).toString('hex')}`;
 }
 
-export const isPartialName = (name: string): boolean => PARTIAL.test(name);
-
 async function isStale(root: string, name: string): Promise<boolean> {
   const [, pid, start, where] = PARTIAL.exec(name) ?? [];
   if (pid === undefined) return false;

@@ -82,5 +82,4 @@ export const EBADFD = 77;
 export const ENOBUFS = 105;
 export const EMSGSIZE = 90;
 export const EADDRINUSE = 98;
-export const ENETDOWN = 100;
 export const ECONNREFUSED = 111;

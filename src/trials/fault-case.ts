@@ -122,8 +122,9 @@ async function holdInto(bench: FaultBench, { fault }: FaultCase): Promise<Outcom
   for (let i = 0; i < 1000 && !existsSync(held); i++) await delay(10);
   if (!existsSync(held)) throw new Error('not reached: the command of the hold did not begin');
   await rm(held);
-  await strike(bench, fault, started);
+  const goOn = await strike(bench, fault, started);
   if (fault === 'client gone' || fault === 'lease over') await delay(LEASE_MS + 500);
+  await goOn();
   return started.ended;
 }
 

@@ -49,9 +49,11 @@ export async function strike(
       await runProgram('ip', '-n', bench.namespace, 'link', 'delete', 'tap0');
       return nothing;
     case 'client gone':
-    case 'lease over':
       child.kill('SIGKILL');
       return nothing;
+    case 'lease over':
+      child.kill('SIGSTOP');
+      return () => Promise.resolve(child.kill('SIGCONT'));
     case 'step fails':
       return nothing; // the daemon's own doing
   }

@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { missingCapabilities } from '../../src/cli/capabilities.js';
+import { missingCapabilities } from '../../src/sys/privilege.js';
 import { bytes, facts, milliseconds, table } from '../../src/cli/format.js';
 import { Progress } from '../../src/cli/progress.js';
 import { Channel, printable, type Output } from '../../src/cli/terminal.js';
