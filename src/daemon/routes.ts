@@ -46,13 +46,13 @@ export const routeTable = (): readonly Route[] => [
     status: 200,
     answer: healthSchema,
     handle: ({ control }) => {
-      const { rss, heapUsed, heapTotal } = process.memoryUsage();
+      const { rss, heapUsed, external } = process.memoryUsage();
       return {
         status: 'ok' as const,
         network: control.live.definition.network,
         version: VERSION,
         pid: process.pid,
-        memory: { rssBytes: rss, heapUsedBytes: heapUsed, heapTotalBytes: heapTotal },
+        memory: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
       };
     },
   }),

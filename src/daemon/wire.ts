@@ -27,8 +27,8 @@ export const healthSchema = z.object({
   network: z.string(),
   version: z.string(),
   pid: count,
-  /** Resident set of the whole process; JavaScript heap of the main thread, what is used of it and what it has. */
-  memory: z.object({ rssBytes: count, heapUsedBytes: count, heapTotalBytes: count }).exactOptional(),
+  /** Resident set of the whole process; of the main thread the JavaScript heap in use, and buffers outside it. */
+  memory: z.object({ rssBytes: count, heapUsedBytes: count, externalBytes: count }).exactOptional(),
 });
 export type Health = z.infer<typeof healthSchema>;
 

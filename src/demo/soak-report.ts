@@ -169,13 +169,13 @@ export function describeSoak(report: SoakReport): string {
     `${figure(opened)} opened, ${figure(completed)} completed, ${figure(served)} served, ${synRetransmits} SYNs again`,
   ]);
   rows.push(['neighbours', `${figure(traffic.churn.forgotten)} forgotten in ${traffic.churn.flushes} times`]);
-  report.daemons.forEach(({ cycles, rssMiB, heapMiB, restMiB, descriptors }, i) => {
+  report.daemons.forEach(({ cycles, rssMiB, heapMiB, buffersMiB, descriptors }, i) => {
     const grown = ({ first, last, per100Cycles }: LifeReport['rssMiB']): string =>
       `${first} to ${last} MiB (${per100Cycles ?? '?'} in 100 cycles)`;
     const open = `descriptors ${descriptors.first} to ${descriptors.last}`;
     rows.push([
       `daemon ${i + 1}`,
-      `${cycles} cycles; RSS ${grown(rssMiB)}, heap ${grown(heapMiB)}, rest ${grown(restMiB)}, ${open}`,
+      `${cycles} cycles; RSS ${grown(rssMiB)}, heap ${grown(heapMiB)}, buffers ${grown(buffersMiB)}, ${open}`,
     ]);
   });
   const width = Math.max(...rows.map(([name]) => name.length));

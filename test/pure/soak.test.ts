@@ -57,7 +57,7 @@ const life = (count: number, grows: Partial<Sample>): Sample[] =>
   Array.from({ length: count }, (_, i) => ({
     rssMiB: 90 + (i % 5) + (grows.rssMiB ?? 0) * i,
     heapMiB: 20 + (i % 7) + (grows.heapMiB ?? 0) * i,
-    restMiB: 70 + (i % 3) + (grows.restMiB ?? 0) * i,
+    buffersMiB: 7 + (i % 3) + (grows.buffersMiB ?? 0) * i,
     descriptors: 39 + (i % 2) + (grows.descriptors ?? 0) * i,
     threads: 12 + (grows.threads ?? 0) * i,
   }));
@@ -66,11 +66,11 @@ test('a daemon that grows is told from one that does not', () => {
   const faults = (count: number, grows: Partial<Sample> = {}): string[] =>
     growthFaults(lifeReport(life(count, grows)), 1);
   expect(faults(300)).toEqual([]);
-  expect(faults(300, { restMiB: 0.05 })).toEqual([
-    expect.stringMatching(/resident set without the heap grows by 5/),
-  ]);
+  expect(faults(300, { rssMiB: 0.1 })).toEqual([expect.stringMatching(/resident set grows by 10/)]);
+  expect(faults(150, { rssMiB: 0.1 })).toEqual([]);
+  expect(faults(300, { buffersMiB: 0.03 })).toEqual([expect.stringMatching(/memory in buffers grows by 3/)]);
   expect(faults(300, { heapMiB: 0.02 })).toEqual([expect.stringMatching(/heap grows by 2/)]);
-  expect(faults(30, { restMiB: 1 })).toEqual([]); // too short to be judged
+  expect(faults(30, { buffersMiB: 1 })).toEqual([]); // too short to be judged
   expect(faults(30, { descriptors: 1 })).toEqual([expect.stringMatching(/descriptors/)]);
   expect(faults(30, { threads: 1 })).toEqual([expect.stringMatching(/threads/)]);
 });
@@ -232,7 +232,7 @@ test('only quiet may be unproven, or give up for not being quiet', () => {
   const refusal = { kind: 'inPlace', message: 'no' } as const;
   expect(report({ refusals: [{ ...refusal, method: 'quiet', code: 'NOT_QUIET' }] }).ok).toBe(true);
   expect(report({ refusals: [{ ...refusal, method: 'count', code: 'PORT_UNREADY' }] }).ok).toBe(false);
-  expect(report({ lives: [life(300, { restMiB: 1 })] }).ok).toBe(false);
+  expect(report({ lives: [life(300, { buffersMiB: 1 })] }).ok).toBe(false);
   expect(report({ tapDrops: 1 }).ok).toBe(false);
   expect(report({ switchDrops: { queueFull: 1 } }).ok).toBe(false);
 });
