@@ -38,7 +38,7 @@ export async function writeImage(
   const checkpointId = randomUUID();
   const ports = [...definedPorts(definition).keys()];
   const frames = await mark.frames();
-  await writeInflight(draft.path(INFLIGHT_FILE), { checkpointId, ports, frames });
+  await draft.write(INFLIGHT_FILE, (path) => writeInflight(path, { checkpointId, ports, frames }));
   await before('commit');
   const hasGuests = Object.values(guests).some(({ state }) => state !== undefined);
   const body: ManifestBody = {

@@ -104,6 +104,19 @@ export class ImageDraft {
     return path;
   }
 
+  /**
+   * Has a file of the image written.
+   * @param relative as for {@link path}
+   * @throws StillwireError COMMIT_FAILED with the cause's words; NAME_INVALID
+   */
+  async write(relative: string, writer: (path: string) => Promise<unknown>): Promise<void> {
+    try {
+      await writer(this.path(relative));
+    } catch (error) {
+      throw error instanceof StillwireError ? error : this.#failed(error);
+    }
+  }
+
   /** Absolute path of the checkpoint it becomes. */
   get target(): string {
     return this.#target;

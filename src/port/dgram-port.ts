@@ -41,6 +41,8 @@ export const WINDOW = 256;
 const LOOK_FRAMES = 64;
 /** Sentinels and frames of cookies a guest that reads nothing may have before it. */
 const SENTINEL_RESERVE = 128;
+/** A queue of so many frames is not filled between two looks at it (100 µs). */
+const AMPLE_FRAMES = 1024;
 const RESERVE_BYTES = SENTINEL_RESERVE * datagramCost(MIN_FRAME_BYTES);
 /** Frames that may be unread, and their bytes at any MTU: room for the shadow. */
 const SHADOW_FRAMES = WINDOW + SENTINEL_RESERVE + 64;
@@ -82,6 +84,7 @@ export class DgramPort implements Port {
   #received = 0;
   readonly #arrivals: Arrivals;
   readonly #shadow = new Shadow(SHADOW_FRAMES, SHADOW_BYTES);
+  readonly hasty: boolean;
   /** What one of our short frames costs, exactly; 0 by path, where nothing is ever taken back. */
   readonly #markerCost: number;
   #sentSinceRecall = 0;
@@ -101,6 +104,7 @@ export class DgramPort implements Port {
     this.#kernel = parts.kernel ?? { real: true, unsentBytes };
     const attached = parts.attached === true;
     this.#arrivals = new Arrivals(parts.room, attached);
+    this.hasty = parts.room.frames < AMPLE_FRAMES;
     this.#markerCost = parts.otherEnd === undefined ? 0 : exactDatagramCost(MIN_FRAME_BYTES);
     if (attached) {
       this.#unread.frames = WINDOW; // what lies before it is not known, until it is seen empty

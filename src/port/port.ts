@@ -29,6 +29,8 @@ export interface Port {
   readonly plain?: boolean;
   /** Bytes of an IP packet it carries at most; absent: whatever it is given. Longer frames are not given to it. */
   readonly mtu?: number | undefined;
+  /** Its queue is soon full: frames must be received as they come. */
+  readonly hasty?: boolean;
   /** Becomes readable when frames wait. */
   readonly receiveFd: number;
 

@@ -1,4 +1,9 @@
-/** What turns the switch: waits for frames, commands and time, and gives each its turn. */
+/** What turns the switch: waits for frames, commands and time, and gives each its turn; commands go first. */
+import type { Switch } from './switch.js';
+
+/** What an engine turns. */
+export type Turned = Pick<Switch, 'receive' | 'serve' | 'more' | 'isHasty'>;
+
 export interface Engine {
   readonly name: string;
   /** Begins to serve port number `index`, whose descriptor this is. */

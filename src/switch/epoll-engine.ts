@@ -1,7 +1,6 @@
 /** The engine that runs everywhere: epoll, and one batched receive per ready port and turn. */
 import { clearEvent, Epoll, monotonicMs } from '../sys/index.js';
-import type { Engine } from './engine.js';
-import type { Switch } from './switch.js';
+import type { Engine, Turned } from './engine.js';
 
 const CONTROL = 0x7fffffff;
 const MAX_READY = 64;
@@ -10,14 +9,14 @@ export class EpollEngine implements Engine {
   readonly name = 'epoll';
   readonly #epoll = new Epoll();
   readonly #ready = new Int32Array(MAX_READY);
-  readonly #switch: Switch;
+  readonly #switch: Turned;
   readonly #controlFd: number;
   readonly #onControl: () => void;
   readonly #watched = new Map<number, number>(); // descriptors by port number
   #wait = -1;
 
   /** @param controlFd an eventfd that says commands wait; @param onControl executes them */
-  constructor(core: Switch, controlFd: number, onControl: () => void) {
+  constructor(core: Turned, controlFd: number, onControl: () => void) {
     this.#switch = core;
     this.#controlFd = controlFd;
     this.#onControl = onControl;
@@ -46,12 +45,14 @@ export class EpollEngine implements Engine {
     const now = Math.floor(monotonicMs());
     let exact = this.#wait >= 0;
     for (let i = 0; i < count; i++) {
+      if (this.#ready[i] !== CONTROL) continue;
+      exact = true;
+      clearEvent(this.#controlFd);
+      this.#onControl(); // a hold waits for no burst
+    }
+    for (let i = 0; i < count; i++) {
       const tag = this.#ready[i]!;
-      if (tag === CONTROL) {
-        exact = true;
-        clearEvent(this.#controlFd);
-        this.#onControl();
-      } else if (this.#switch.receive(tag, now) < 0) this.#forget(tag); // else it would wake us for ever
+      if (tag !== CONTROL && this.#switch.receive(tag, now) < 0) this.#forget(tag); // else it would wake us for ever
     }
     const next = this.#switch.serve(exact ? monotonicMs() : now);
     this.#wait = next === undefined ? -1 : Math.ceil(next * 1000);

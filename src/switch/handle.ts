@@ -58,6 +58,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
 
   private constructor(namespace: string | undefined, options: SwitchOptions) {
     super();
+    const engine = options.engine ?? chosenEngine();
     const { port1, port2 } = new MessageChannel();
     this.counters = counterMemory();
     this.#control = port1;
@@ -68,7 +69,7 @@ export class SwitchHandle extends EventEmitter<SwitchEvents> {
       counters: this.counters,
       ...(namespace === undefined ? {} : { namespace }),
       ...(options.holdFile === undefined ? {} : { holdFile: options.holdFile }),
-      engine: options.engine ?? chosenEngine(),
+      engine,
     };
     const entry = new URL('./thread.js', import.meta.url);
     this.#worker = new Worker(entry, { workerData: data, transferList: [port2] });

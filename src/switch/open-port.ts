@@ -132,8 +132,7 @@ export class PortOpener {
   device(ask: DeviceAsk): { port: DevicePort; found: boolean } {
     const { device, mtu, mac, netns, attach = false } = ask;
     return this.#elsewhere(netns ?? '/proc/self/ns/net', () => {
-      const found = attach && isThere(device);
-      const tunFd = found ? attachSoon(device) : createTap(device);
+      const { tunFd, found } = attach ? takeUp(device) : { tunFd: createTap(device), found: false };
       try {
         acceptOffloads(tunFd);
         if (mac !== undefined && !found) setLinkMac(device, parseMac(mac));
@@ -149,14 +148,15 @@ export class PortOpener {
   }
 
   #devicePort({ id, device, mtu }: DeviceAsk, tunFd: number): DevicePort {
-    const statistics = new LinkStatistics();
     const io = this.#deviceIo(tunFd);
+    let statistics: LinkStatistics | undefined;
     try {
+      statistics = new LinkStatistics();
       const parts = { id, device, mtu, tunFd, io, statistics, ringFrames: DEVICE_RING_FRAMES };
       return new DevicePort({ ...parts, ...this.#kernel });
     } catch (error) {
       io.close();
-      statistics.close();
+      statistics?.close();
       throw error;
     }
   }
@@ -187,11 +187,12 @@ export class PortOpener {
   }
 }
 
-/** Takes up a TAP that nobody holds, or that only a dead process's ring holds. */
-function attachSoon(device: string): number {
+/** Takes up a TAP that nobody holds, or that only a dead process's ring holds; made anew when it is gone, or goes then. */
+function takeUp(device: string): { tunFd: number; found: boolean } {
   for (const until = monotonicMs() + RELEASE_MS; ;) {
+    if (!isThere(device)) return { tunFd: createTap(device), found: false };
     try {
-      return attachTap(device);
+      return { tunFd: attachTap(device), found: true };
     } catch (error) {
       const busy = error instanceof StillwireError && error.details['errno'] === 'EBUSY';
       if (!busy || monotonicMs() > until) throw error;

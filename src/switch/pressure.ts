@@ -3,7 +3,8 @@
  * it is looked at every VISIT_US, and what has gathered is received in one burst. Its frames may be late by that; neither
  * its sender nor we pay for a wake-up each.
  *
- * Whoever asks and waits for the answer never gets here: a round trip takes longer than 1 / BUSY_FRAMES_PER_MS.
+ * One who asks and waits for the answer never gets here: a round trip takes longer than 1 / BUSY_FRAMES_PER_MS. Eight of
+ * them behind one port may.
  */
 /** Frames a millisecond from which on a port is busy. */
 const BUSY_FRAMES_PER_MS = 64;

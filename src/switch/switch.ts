@@ -122,6 +122,11 @@ export class Switch {
     return member === undefined ? 0 : this.#forwarder.receive(member, now);
   }
 
+  /** Whether a port wants its frames received as they come ({@link Port.hasty}). */
+  isHasty(index: number): boolean {
+    return this.#members.at(index)?.port.hasty === true;
+  }
+
   /** Whether more frames may wait where the last {@link receive} found its burst. */
   get more(): boolean {
     return this.#forwarder.more;

@@ -13,6 +13,7 @@ import {
   monotonicMs,
   type Ring,
   setDatagramQueueLength,
+  signalEvent,
   silenceNamespace,
   wallNs,
 } from '../sys/index.js';
@@ -72,8 +73,8 @@ class SwitchThread {
   constructor(data: ThreadData) {
     this.#data = data;
     settleIn(data.namespace);
+    this.#ring = openRing(data.engine); // first: it may be refused
     this.#switch = new Switch(data.counters, wallNs, this.#openStore());
-    this.#ring = openRing(data.engine);
     this.#engine = this.#startEngine();
     const home = data.namespace ?? '/proc/thread-self/ns/net';
     this.#opener = new PortOpener(this.#switch.memory, home, this.#ring);
@@ -141,7 +142,10 @@ class SwitchThread {
     const reason = this.#storeFault ?? this.#switch.takeFault();
     this.#storeFault = undefined;
     if (reason !== undefined) this.#post({ notice: 'unsafe', reason });
-    if (this.#switch.flooded) this.#executor.breakHold();
+    if (this.#switch.flooded) {
+      this.#executor.breakHold();
+      signalEvent(this.#data.controlFd); // what was held is served in the next turn, which nothing else may wake
+    }
     const released = this.#executor.takeReleased();
     if (released !== undefined) {
       this.#post({

@@ -8,9 +8,8 @@
  */
 import { clearEvent, MAX_TAGS, monotonicMs, type Ring } from '../sys/index.js';
 import { MAX_PORTS } from './counters.js';
-import type { Engine } from './engine.js';
+import type { Engine, Turned } from './engine.js';
 import { Pressure, VISIT_US } from './pressure.js';
-import type { Switch } from './switch.js';
 
 const CONTROL = MAX_TAGS - 1;
 const MAX_READY = 64;
@@ -19,7 +18,7 @@ export class UringEngine implements Engine {
   readonly name = 'io_uring';
   readonly #ring: Ring;
   readonly #ready = new Int32Array(MAX_READY);
-  readonly #switch: Switch;
+  readonly #switch: Turned;
   readonly #controlFd: number;
   readonly #onControl: () => void;
   readonly #watched = new Map<number, number>(); // descriptors by port number
@@ -30,7 +29,7 @@ export class UringEngine implements Engine {
   #wait = Infinity;
 
   /** @param ring outlives the engine; @param controlFd an eventfd that says commands wait; @param onControl executes them */
-  constructor(core: Switch, ring: Ring, controlFd: number, onControl: () => void) {
+  constructor(core: Turned, ring: Ring, controlFd: number, onControl: () => void) {
     this.#switch = core;
     this.#ring = ring;
     this.#controlFd = controlFd;
@@ -63,7 +62,8 @@ export class UringEngine implements Engine {
       const tag = this.#ready[i]!;
       if (tag !== CONTROL && this.#receive(tag, now)) this.#visited.push(tag);
     }
-    const next = this.#switch.serve(now);
+    const busy = count > 0 || this.#visited.length > 0; // and time has gone by
+    const next = this.#switch.serve(busy ? monotonicMs() : now);
     if (next !== undefined) this.#wait = Math.min(this.#wait, Math.ceil(next * 1000));
   }
 
@@ -82,7 +82,7 @@ export class UringEngine implements Engine {
       this.#watched.delete(index); // its device is gone
       return false;
     }
-    const busy = this.#pressure.note(index, frames, now);
+    const busy = this.#pressure.note(index, frames, now) && !this.#switch.isHasty(index);
     if (this.#switch.more && frames > 0) this.#wait = 0;
     else if (busy) this.#wait = Math.min(this.#wait, VISIT_US);
     else {

@@ -104,6 +104,7 @@ export class Ring {
       this.#words = new Int32Array(this.#ring.memory);
       this.#sqes = new Int32Array(this.#requests.memory);
       this.#registerTable();
+      this.#enter(0, Abi.ENTER_GETEVENTS); // a sandbox may forbid this call alone
     } catch (error) {
       for (const each of mapped) unmap(each);
       closeFd(this.#fd);

@@ -205,6 +205,16 @@ describe('holds', () => {
 });
 
 /** What a descriptor of this process stands for. */
+/** Whether this machine allows a ring. */
+function hasRing(): boolean {
+  try {
+    new build.sys.Ring().close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function target(fd: string): string {
   try {
     return readlinkSync(`/proc/self/fd/${fd}`);
@@ -295,6 +305,13 @@ describe('what is left', () => {
       await attempt(ports);
       await expect.poll(state, { timeout: 3000 }).toEqual(before);
     }
+  });
+
+  test('the engine that was chosen is the one that runs', async () => {
+    const own = lab.addNamespace('engine');
+    const one = await start(definition(lab.network('-engine'), { a: device(own, '10.8.0.1/24') }));
+    const { engine } = await one.ledger();
+    expect(engine).toBe(process.env['STILLWIRE_ENGINE'] === 'epoll' || !hasRing() ? 'epoll' : 'io_uring');
   });
 
   test('a switch thread that fails says so, and the network can still be closed', async () => {

@@ -71,6 +71,15 @@ describe('a draft', () => {
     await draft.abandon();
   });
 
+  it('says of a file that could not be written whose it was', async () => {
+    const draft = await ImageDraft.create(await scratch(), 'one');
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    await expect(draft.write('inflight.pcapng', () => Promise.reject(full))).rejects.toEqual(
+      failing('COMMIT_FAILED', 'one was not written: ENOSPC'),
+    );
+    await draft.abandon();
+  });
+
   it('refuses a root that everyone may write to, unless it is sticky', async () => {
     const root = await scratch();
     await chmod(root, 0o777);
