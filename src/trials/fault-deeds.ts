@@ -1,4 +1,5 @@
 /** What goes wrong, done from outside while the daemon stands at a step (STILLWIRE_FAIL_AT=step:wait). */
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runProgram } from '../network/index.js';
@@ -35,7 +36,7 @@ export async function strike(
       process.kill(pid, 'SIGSTOP');
       return async () => {
         await delay(SILENCE_MS);
-        process.kill(pid, 'SIGCONT');
+        if (existsSync(`/proc/${pid}`)) process.kill(pid, 'SIGCONT'); // unless a kill has ended it
       };
     }
     case 'disk full': {
