@@ -53,7 +53,7 @@ export const OUTCOMES: Readonly<Record<Fault, readonly string[]>> = {
   'directory gone': ['COMMIT_FAILED'],
   'TAP deleted': ['SYSCALL', 'done'],
   'client gone': ['exit -1'],
-  'lease over': ['exit 3'], // as above
+  'lease over': ['exit 5'], // likewise: the hold is lost
 };
 
 /** Faults of the process itself: everywhere. */
