@@ -15,6 +15,9 @@ export interface Patch {
   readonly put: string;
 }
 
+/** A room that the world reaches only through another: what is patched in it shows only where both are copied. */
+const REACHED_THROUGH: Readonly<Record<string, string>> = { 'hold-queue': 'switch' };
+
 function replaceOnce(text: string, { file, find, put }: Patch): string {
   const [before, after, ...more] = text.split(find);
   if (after !== undefined && more.length === 0) return `${before!}${put}${after}`;
@@ -28,7 +31,12 @@ const edit = (file: string, change: (text: string) => string): void =>
 
 /** Loads the code with the bug in it. @throws Error when the bug does not fit */
 export async function plant(patches: readonly Patch[]): Promise<Code> {
-  const rooms = new Set(patches.map(({ file }) => file.split('/')[0]!));
+  const rooms = new Set(
+    patches.flatMap(({ file }) => {
+      const room = file.split('/')[0]!;
+      return [room, REACHED_THROUGH[room] ?? room];
+    }),
+  );
   const foreign = new RegExp(`from '\\.\\./(?!(?:${[...rooms].join('|')})/)(.*)\\.js'`, 'g');
   const root = mkdtempSync(join(tmpdir(), 'stillwire-planted-'));
   try {

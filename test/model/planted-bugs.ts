@@ -281,7 +281,7 @@ ${RESUME.replace(RESUMING, '')}`,
     name: 'what was taken back goes behind what came since',
     patches: [
       {
-        file: 'switch/queue.ts',
+        file: 'hold-queue/queue.ts',
         find: '[...frames, ...this.frames()]',
         put: '[...this.frames(), ...frames]',
       },
