@@ -72,11 +72,26 @@ export function parseResult(guest: string, text: string): GuestResult {
   }
 }
 
-/** Where the guests' traffic stands. */
+/** How often a guest is asked whose answer cannot be read: the console's log, not the answer, may be damaged. */
+const ASKED_AT_MOST = 3;
+
+/**
+ * Where the guests' traffic stands.
+ * @throws StillwireError TIMED_OUT; GUEST_FAILED when no answer can be read
+ */
 export function askStatus(consoles: readonly GuestConsole[], patience: Patience): Promise<GuestResult[]> {
-  return Promise.all(
-    consoles.map(async (each) => parseResult(each.guest, await each.ask('status', 'STATUS', patience))),
-  );
+  return Promise.all(consoles.map((each) => askOne(each, patience)));
+}
+
+async function askOne(console: GuestConsole, patience: Patience): Promise<GuestResult> {
+  for (let asked = 1; ; asked++) {
+    const answer = await console.ask('status', 'STATUS', patience);
+    try {
+      return parseResult(console.guest, answer);
+    } catch (error) {
+      if (asked === ASKED_AT_MOST) throw error;
+    }
+  }
 }
 
 /** Ends the traffic and collects the final figures. All guests are told before any is waited for. */
