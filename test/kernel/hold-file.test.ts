@@ -91,7 +91,9 @@ test('killed while frames arrive: what had been taken in, without a gap', async 
   expect(read).toEqual({ b: [], c: [] });
   expect(recovered.b.length).toBeGreaterThan(0);
   expect(recovered.b).toEqual(upTo(recovered.b.length));
-  expect(recovered.c).toEqual(recovered.b);
+  // The kill may fall between the two entries of the last frame, which is of the burst just received.
+  expect(recovered.c).toEqual(upTo(recovered.c.length));
+  expect(Math.abs(recovered.c.length - recovered.b.length)).toBeLessThanOrEqual(1);
 });
 
 test('killed in the middle of a paced release, with a slow reader: none missing, none twice', async () => {
