@@ -18,6 +18,8 @@ class Ports implements Turned {
   readonly turns: (number | 'control')[] = [];
   readonly hasty = new Set<number>();
   received = 0;
+  /** Turns in which a port had nothing. */
+  inVain = 0;
   more = false;
 
   add(): number {
@@ -36,6 +38,7 @@ class Ports implements Turned {
     const came = Math.min(BURST, this.waiting[port]!);
     this.waiting[port]! -= came;
     this.received += came;
+    if (came === 0) this.inVain++;
     this.more = came === BURST;
     if (this.waiting[port] === 0) clearEvent(this.fds[port]!);
     return came;
@@ -98,6 +101,18 @@ describe.each(['epoll', 'io_uring'])('%s', (name) => {
       ports.bring(port, 1);
       turn(engine, () => ports.received === 40_001);
     }
+  });
+
+  test('a port whose queue is short is waited for, however much it brings', () => {
+    const { engine, ports, port } = watched();
+    ports.hasty.add(port);
+    for (let i = 0; i < 2000; i++) {
+      ports.bring(port, BURST - 1);
+      engine.turn();
+    }
+    expect(ports.received).toBe(2000 * (BURST - 1));
+    for (let i = 0; i < 20; i++) engine.turn();
+    expect(ports.inVain).toBe(0);
   });
 
   test('a port in a flood does not keep others from their turn', () => {
