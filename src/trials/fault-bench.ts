@@ -27,7 +27,7 @@ export const BASE = 'base';
 const STATE_BYTES = '700m';
 const BOOT = { withinMs: 120_000 };
 /** No command of a case takes longer, whatever is done to it. */
-const COMMAND_MS = 60_000;
+const COMMAND_MS = 180_000;
 
 /** What a command said at its end. */
 export interface Outcome {
