@@ -36,6 +36,12 @@ export class FrameMemory {
     return (BURST + i) * SLOT_BYTES;
   }
 
+  /** Copies a virtio-net header that lies at `from`, in 16-bit words, to where a slot has it. */
+  putHeader(slot: number, source: Uint16Array, from: number): void {
+    const halves = this.#halves;
+    for (let i = 0; i < VNET_HEADER_BYTES / 2; i++) halves[(slot >> 1) + i] = source[from + i]!;
+  }
+
   /** Copies a slot's virtio-net header to right before the frame at `start`, where a device wants it; its offset. */
   joinHeader(slot: number, start: number): number {
     const halves = this.#halves;
@@ -46,9 +52,7 @@ export class FrameMemory {
 
   /** The inverse of {@link joinHeader}. */
   partHeader(slot: number, start: number): void {
-    const halves = this.#halves;
-    const from = (start - VNET_HEADER_BYTES) >> 1;
-    for (let i = 0; i < VNET_HEADER_BYTES / 2; i++) halves[(slot >> 1) + i] = halves[from + i]!;
+    this.putHeader(slot, this.#halves, (start - VNET_HEADER_BYTES) >> 1);
   }
 
   /** Puts a stored frame (header, then frame) into a staging slot; the offset of the slot. */

@@ -125,7 +125,7 @@ export class DgramPort implements Port {
 
   receive(list: FrameList): number {
     list.count = 0;
-    const count = this.#incoming.receive(this.receiveFd, BURST);
+    const count = this.#incoming.receive(this.receiveFd, 0, BURST);
     const { memory } = this.#parts;
     let bytes = 0;
     for (let i = 0; i < count; i++) {

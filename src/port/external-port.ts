@@ -1,6 +1,7 @@
 /**
  * A port that leads out of the cut: our end of a veth whose other end is the host's. It is held like any other, but
- * never stopped, so nothing is claimed about frames on its far side.
+ * never stopped, so nothing is claimed about frames on its far side. So its frames may come through a ring, which tells less of
+ * those it loses than a socket alone (sys/packet-ring.ts).
  */
 import type { PortId } from '../frame/types.js';
 import type { UpEvidence } from './evidence.js';
@@ -9,13 +10,14 @@ import {
   isReadable,
   linkIndex,
   MessageVector,
-  openPacketSocket,
+  openRingedPacketSocket,
   takePacketDrops,
 } from '../sys/index.js';
 import { Appetite } from './appetite.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
 import type { PacketReceiver } from './packet-receiver.js';
 import type { Port } from './port.js';
+import { RingReceiver } from './ring-receiver.js';
 import { RinglessPort } from './ringless-port.js';
 
 const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
@@ -38,6 +40,8 @@ export class ExternalPort extends RinglessPort implements Port {
   readonly #parts: ExternalPortParts;
   readonly #appetite = new Appetite();
   readonly #vector = new MessageVector(BURST);
+  /** Absent where the kernel gives no ring. */
+  readonly #ring: RingReceiver | undefined;
   #received = 0;
   #drops = 0;
 
@@ -47,15 +51,22 @@ export class ExternalPort extends RinglessPort implements Port {
     this.#parts = parts;
     this.id = parts.id;
     this.mtu = parts.mtu;
-    this.receiveFd = openPacketSocket(linkIndex(parts.device), SOCKET_BUFFER_BYTES);
+    const { fd, ring } = openRingedPacketSocket(linkIndex(parts.device), SOCKET_BUFFER_BYTES);
+    this.receiveFd = fd;
+    this.#ring = ring && new RingReceiver(ring, fd, parts.receiver);
   }
 
   receive(list: FrameList): number {
     const asked = this.#appetite.frames;
-    const count = this.#parts.receiver.receive(this.receiveFd, list, asked);
+    const count = this.#receive(list, asked);
     this.#appetite.note(list, asked);
     this.#received += count;
     return count;
+  }
+
+  #receive(list: FrameList, most: number): number {
+    if (this.#ring !== undefined) return this.#ring.receive(list, most);
+    return this.#parts.receiver.receive(this.receiveFd, list, most);
   }
 
   send(list: FrameList, from: number): number {
@@ -75,13 +86,14 @@ export class ExternalPort extends RinglessPort implements Port {
     return {
       deviceFrames: this.#received,
       receivedFrames: this.#received,
-      socketDrops: this.#drops,
+      socketDrops: this.#drops + (this.#ring?.lost ?? 0),
       queueEmpty: !isReadable(this.receiveFd),
       mayHaveOverrun: true, // the frames come from any driver, and nothing is known of the room they take
     };
   }
 
   close(): void {
+    this.#ring?.close();
     closeFd(this.receiveFd);
   }
 }

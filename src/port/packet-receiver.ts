@@ -13,37 +13,47 @@ const TAG_BYTES = 4;
 const VNET_NEEDS_CSUM = 1;
 
 export class PacketReceiver {
-  readonly #memory: FrameMemory;
+  readonly memory: FrameMemory;
   readonly #vector = new MessageVector(BURST);
 
   constructor(memory: FrameMemory) {
-    this.#memory = memory;
+    this.memory = memory;
     for (let i = 0; i < BURST; i++) {
       const slot = memory.arena.address + memory.receiveSlot(i);
       this.#vector.set(i, slot, slot + FRAME_OFFSET, MAX_FRAME_BYTES);
     }
-    this.#vector.armControl(BURST);
+    this.#vector.armControl(0, BURST);
   }
 
   /** Fills `list` with frames that wait, at most `most`; how many. */
   receive(fd: number, list: FrameList, most = BURST): number {
-    const count = this.#vector.receive(fd, most);
     list.count = 0;
+    return this.append(fd, list, most);
+  }
+
+  /** Adds frames that wait to `list`, at most `most`; how many. */
+  append(fd: number, list: FrameList, most: number): number {
+    const from = list.count;
+    const count = this.#vector.receive(fd, from, most);
     if (count === -EINVAL) {
-      list.add(0, FRAME_OFFSET, 0);
-      this.#vector.armControl(1);
+      list.add(this.memory.receiveSlot(from), this.memory.receiveSlot(from) + FRAME_OFFSET, 0);
+      this.#vector.armControl(from, 1);
       return 1;
     }
-    for (let i = 0; i < count; i++) {
-      const slot = this.#memory.receiveSlot(i);
-      const length = this.#vector.frameBytes(i);
-      const tag = this.#vector.strippedTag(i);
-      if (tag < 0) list.add(slot, slot + FRAME_OFFSET, length);
-      else list.add(slot, insertTag(this.#memory.bytes, slot, slot + FRAME_OFFSET, tag), length + TAG_BYTES);
+    for (let i = from; i < from + count; i++) {
+      addFrame(this.memory, list, this.#vector.frameBytes(i), this.#vector.strippedTag(i));
     }
-    if (count > 0) this.#vector.armControl(count);
+    if (count > 0) this.#vector.armControl(from, count);
     return Math.max(count, 0);
   }
+}
+
+/** Adds the frame that lies in the next receive slot; where the kernel took a tag out of it, the tag is put back. */
+export function addFrame(memory: FrameMemory, list: FrameList, length: number, tag: number): void {
+  const slot = memory.receiveSlot(list.count);
+  const start = slot + FRAME_OFFSET;
+  if (tag < 0) list.add(slot, start, length);
+  else list.add(slot, insertTag(memory.bytes, slot, start, tag), length + TAG_BYTES);
 }
 
 /**

@@ -23,11 +23,14 @@ export interface Arena {
  * there is room: such addresses are small integers, and passing them on allocates nothing (a larger one is boxed).
  */
 export function mapArena(length: number): Arena {
-  const map = (flags: number): number => mmap(0, length, PROT_READ_WRITE, flags, -1, 0);
-  const low = map(MAP_PRIVATE_ANONYMOUS | MAP_32BIT);
-  const address = low === -1 ? map(MAP_PRIVATE_ANONYMOUS) : low;
+  const address = mapLow(length, MAP_PRIVATE_ANONYMOUS, -1, 0);
   if (address === -1) throw systemError(errno(), 'mmap', `${length} bytes`);
   return { address, bytes: Buffer.from(viewOf(address, length)) };
+}
+
+function mapLow(length: number, flags: number, fd: number, offset: number): number {
+  const low = mmap(0, length, PROT_READ_WRITE, flags | MAP_32BIT, fd, offset);
+  return low === -1 ? mmap(0, length, PROT_READ_WRITE, flags, fd, offset) : low;
 }
 
 const memcpy = native<[number, number, number]>('void memcpy(intptr_t to, intptr_t from, size_t length)');
@@ -50,14 +53,14 @@ export function putPointer(target: Buffer, offset: number, value: number): void 
   target.writeUInt32LE(Math.floor(value / 0x1_0000_0000), offset + 4);
 }
 
-/** Memory of a descriptor's, shared with the kernel. */
+/** Memory of a descriptor's, shared with the kernel; low, too. */
 export interface Mapping {
   readonly address: number;
   readonly memory: ArrayBuffer;
 }
 
 export function mapOf(fd: number, length: number, offset: number): Mapping {
-  const address = mmap(0, length, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset);
+  const address = mapLow(length, MAP_SHARED_POPULATE, fd, offset);
   if (address === -1) throw systemError(errno(), 'mmap', `fd ${fd}`);
   return { address, memory: viewOf(address, length) };
 }

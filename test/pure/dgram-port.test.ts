@@ -45,7 +45,7 @@ class FarSide {
 
   take(): Buffer | undefined {
     this.#vector.set(0, 0, this.#memory.arena.address, 70_000);
-    if (this.#vector.receive(this.fd, 1) !== 1) return undefined;
+    if (this.#vector.receive(this.fd, 0, 1) !== 1) return undefined;
     return Buffer.from(this.#memory.bytes.subarray(0, this.#vector.frameBytes(0)));
   }
 

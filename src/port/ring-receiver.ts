@@ -1,0 +1,70 @@
+/**
+ * Receiving from a packet socket's ring: frames are copied into the arena, since those that are longer than a slot of the ring
+ * come from the socket straight into it, and the ring gets its slots back before the burst is sent.
+ */
+import { VNET_HEADER_BYTES } from '../frame/types.js';
+import { clearSocketError, copyMemory, type PacketRing } from '../sys/index.js';
+import { FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
+import { addFrame, type PacketReceiver } from './packet-receiver.js';
+
+/** Up to here a loop over words is quicker than a call of memcpy(3). */
+const SHORT_BYTES = 256;
+
+export class RingReceiver {
+  readonly #ring: PacketRing;
+  readonly #fd: number;
+  readonly #receiver: PacketReceiver;
+  readonly #memory: FrameMemory;
+  #lost = 0;
+
+  constructor(ring: PacketRing, fd: number, receiver: PacketReceiver) {
+    this.#ring = ring;
+    this.#fd = fd;
+    this.#receiver = receiver;
+    this.#memory = receiver.memory;
+  }
+
+  /** Fills `list` with frames that wait, at most `most`; how many. */
+  receive(list: FrameList, most: number): number {
+    const ring = this.#ring;
+    list.count = 0;
+    while (list.count < most && ring.ready) {
+      if (ring.inSocket) this.#lost += 1 - this.#receiver.append(this.#fd, list, 1);
+      else if (ring.lost) this.#lost++;
+      else {
+        this.#take(this.#memory.receiveSlot(list.count), ring.start, ring.length);
+        addFrame(this.#memory, list, ring.length, ring.tag);
+      }
+      ring.release();
+    }
+    if (list.count === 0) clearSocketError(this.#fd); // that its device is gone may be all there was
+    return list.count;
+  }
+
+  /** Copies a frame, and the virtio-net header before it, into a slot of the arena. */
+  #take(slot: number, start: number, length: number): void {
+    const { halves, words } = this.#ring;
+    const to = slot + FRAME_OFFSET;
+    if (length > SHORT_BYTES || (start & 3) !== 0) {
+      const headed = VNET_HEADER_BYTES + length;
+      const { address } = this.#memory.arena;
+      copyMemory(address + to - VNET_HEADER_BYTES, this.#ring.addressOf(start - VNET_HEADER_BYTES), headed);
+      this.#memory.partHeader(slot, to);
+      return;
+    }
+    this.#memory.putHeader(slot, halves, (start - VNET_HEADER_BYTES) >> 1);
+    const target = this.#memory.words;
+    const from = start >> 2;
+    const count = (length + 3) >> 2;
+    for (let i = 0; i < count; i++) target[(to >> 2) + i] = words[from + i]!;
+  }
+
+  /** Frames that neither the ring nor the socket had room for, beside those the socket counts. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  close(): void {
+    this.#ring.close();
+  }
+}
