@@ -3,21 +3,21 @@
  * never stopped, so nothing is claimed about frames on its far side. So its frames may come through a ring, which tells less of
  * those it loses than a socket alone (sys/packet-ring.ts).
  */
-import type { PortId } from '../frame/types.js';
+import { VNET_HEADER_BYTES, type PortId } from '../frame/types.js';
 import type { UpEvidence } from './evidence.js';
 import {
   closeFd,
   isReadable,
   linkIndex,
   MessageVector,
-  openRingedPacketSocket,
+  openPacketSocketWithRing,
   takePacketDrops,
 } from '../sys/index.js';
 import { Appetite } from './appetite.js';
 import { BURST, type FrameList, type FrameMemory } from './batch.js';
 import type { PacketReceiver } from './packet-receiver.js';
 import type { Port } from './port.js';
-import { RingReceiver } from './ring-receiver.js';
+import { MappedReceiver } from './mapped-receiver.js';
 import { RinglessPort } from './ringless-port.js';
 
 const SOCKET_BUFFER_BYTES = 64 * 1024 * 1024;
@@ -29,6 +29,8 @@ export interface ExternalPortParts {
   readonly device: string;
   readonly memory: FrameMemory;
   readonly receiver: PacketReceiver;
+  /** Default: one with a ring, if the kernel gives it. */
+  readonly socket?: typeof openPacketSocketWithRing;
 }
 
 export class ExternalPort extends RinglessPort implements Port {
@@ -39,9 +41,9 @@ export class ExternalPort extends RinglessPort implements Port {
   readonly receiveFd: number;
   readonly #parts: ExternalPortParts;
   readonly #appetite = new Appetite();
-  readonly #vector = new MessageVector(BURST);
+  readonly #vector = new MessageVector(BURST, VNET_HEADER_BYTES, 1);
   /** Absent where the kernel gives no ring. */
-  readonly #ring: RingReceiver | undefined;
+  readonly #mapped: MappedReceiver | undefined;
   #received = 0;
   #drops = 0;
 
@@ -51,9 +53,10 @@ export class ExternalPort extends RinglessPort implements Port {
     this.#parts = parts;
     this.id = parts.id;
     this.mtu = parts.mtu;
-    const { fd, ring } = openRingedPacketSocket(linkIndex(parts.device), SOCKET_BUFFER_BYTES);
+    const open = parts.socket ?? openPacketSocketWithRing;
+    const { fd, ring } = open(linkIndex(parts.device), SOCKET_BUFFER_BYTES);
     this.receiveFd = fd;
-    this.#ring = ring && new RingReceiver(ring, fd, parts.receiver);
+    this.#mapped = ring && new MappedReceiver(ring, fd, parts.receiver);
   }
 
   receive(list: FrameList): number {
@@ -65,14 +68,15 @@ export class ExternalPort extends RinglessPort implements Port {
   }
 
   #receive(list: FrameList, most: number): number {
-    if (this.#ring !== undefined) return this.#ring.receive(list, most);
+    if (this.#mapped !== undefined) return this.#mapped.receive(list, most);
     return this.#parts.receiver.receive(this.receiveFd, list, most);
   }
 
   send(list: FrameList, from: number): number {
-    const base = this.#parts.memory.arena.address;
+    const { memory } = this.#parts;
     for (let i = from; i < list.count; i++) {
-      this.#vector.set(i, base + list.slot[i]!, base + list.start[i]!, list.length[i]!);
+      const header = memory.joinHeader(list.slot[i]!, list.start[i]!);
+      this.#vector.setWhole(i, memory.arena.address + header, VNET_HEADER_BYTES + list.length[i]!);
     }
     return this.#vector.send(this.receiveFd, from, list.count);
   }
@@ -86,14 +90,14 @@ export class ExternalPort extends RinglessPort implements Port {
     return {
       deviceFrames: this.#received,
       receivedFrames: this.#received,
-      socketDrops: this.#drops + (this.#ring?.lost ?? 0),
+      socketDrops: this.#drops + (this.#mapped?.lost ?? 0),
       queueEmpty: !isReadable(this.receiveFd),
       mayHaveOverrun: true, // the frames come from any driver, and nothing is known of the room they take
     };
   }
 
   close(): void {
-    this.#ring?.close();
+    this.#mapped?.close();
     closeFd(this.receiveFd);
   }
 }

@@ -166,9 +166,10 @@ export class Executor {
     },
     hold: () => {
       if (this.#switch.held) throw new StillwireError('NETWORK_HELD', 'the network is held already');
+      const at = monotonicMs(); // from here on nothing is sent: what the hold has to look at first is not delivery
       this.#switch.hold();
       this.#releasing = false;
-      return { epoch: ++this.#epoch, at: monotonicMs() };
+      return { epoch: ++this.#epoch, at };
     },
     sentinels: ({ epoch, nonce }) => {
       this.#fence(epoch);

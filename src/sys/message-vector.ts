@@ -37,8 +37,9 @@ const FLAGS = 12;
 const LENGTH = 14;
 
 /**
- * A fixed number of messages, each two pieces: the virtio-net header and the frame. Laid out once; a message's
- * pieces are set by address. Serves recvmmsg and sendmmsg.
+ * A fixed number of messages, each two pieces: the virtio-net header and the frame; or one, where the header lies right
+ * before the frame, which costs the kernel less. Laid out once; a message's pieces are set by address. Serves recvmmsg and
+ * sendmmsg.
  */
 export class MessageVector {
   readonly capacity: number;
@@ -49,22 +50,22 @@ export class MessageVector {
   readonly #control: number;
   readonly #nameBase: number;
 
-  /** @param headerBytes 0 where frames travel without a virtio-net header */
-  constructor(capacity: number, headerBytes = VNET_BYTES) {
+  /** @param headerBytes 0 where frames travel without a virtio-net header; @param pieces of each message */
+  constructor(capacity: number, headerBytes = VNET_BYTES, pieces: 1 | 2 = 2) {
     this.capacity = capacity;
     this.#headerBytes = headerBytes;
-    const pieces = capacity * MESSAGE_BYTES;
-    const control = pieces + capacity * 2 * IOVEC_BYTES;
+    const iovs = capacity * MESSAGE_BYTES;
+    const control = iovs + capacity * 2 * IOVEC_BYTES;
     this.#nameBase = control + capacity * CONTROL_BYTES;
-    this.#pieces = pieces / 4;
+    this.#pieces = iovs / 4;
     this.#control = control / 4;
     this.#memory = mapArena(this.#nameBase + NAME_BYTES);
     const { bytes, address } = this.#memory;
     this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
     for (let i = 0; i < capacity; i++) {
-      const iov = pieces + i * 2 * IOVEC_BYTES;
+      const iov = iovs + i * 2 * IOVEC_BYTES;
       putPointer(bytes, i * MESSAGE_BYTES + 16, address + iov);
-      putPointer(bytes, i * MESSAGE_BYTES + 24, 2);
+      putPointer(bytes, i * MESSAGE_BYTES + 24, pieces);
       putPointer(bytes, iov + 8, headerBytes);
     }
   }
@@ -81,6 +82,13 @@ export class MessageVector {
     this.#setPointer(iov, vnetAddress);
     this.#setPointer(iov + 4, frameAddress);
     this.#words[iov + 6] = frameBytes;
+  }
+
+  /** Points message `i`, of one piece, at a frame with its header, if there is one. */
+  setWhole(i: number, address: number, bytes: number): void {
+    const iov = this.#pieces + i * PIECES;
+    this.#setPointer(iov, address);
+    this.#words[iov + 2] = bytes;
   }
 
   /** Gives `count` messages from `from` on room for ancillary data again; the kernel overwrites the field. */

@@ -9,6 +9,6 @@ export const PACKET_VNET_HDR = 15;
 export const PACKET_IGNORE_OUTGOING = 23;
 
 export const TPACKET_V2 = 1;
-/** Of a frame in a ring: ours; longer than its slot, so that all of it waits in the socket. */
-export const TP_STATUS_USER = 1;
+/** Of a slot that is the kernel's; of one with a frame longer than it, all of which waits in the socket. */
+export const TP_STATUS_KERNEL = 0;
 export const TP_STATUS_COPY = 2;

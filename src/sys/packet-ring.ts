@@ -5,7 +5,7 @@
  *
  *   slot:  struct tpacket2_hdr · … · virtio-net header · frame (at tp_mac)
  *
- * Slots are taken in order and given back in order; poll(2) says whether one is ours. A ring that is full loses frames, which
+ * Slots are read in order and given back in order; poll(2) says whether one is ours. A ring that is full loses frames, which
  * the socket counts. One difference to a socket without: a frame whose offloads no virtio-net header can tell is not
  * seen as refused, but is among those lost.
  */
@@ -14,11 +14,11 @@ import { mapOf, unmap, type Mapping } from './memory.js';
 import * as Abi from './packet-abi.js';
 import { strippedTag } from './stripped-tag.js';
 
-/** A frame of 1,500 bytes with its headers; an odd number of cache lines, so that slots do not all fall on the same ones. */
-const SLOT_BYTES = 31 * 64;
+/** A frame of 1,500 bytes with its headers. Pairs of cache lines come together; an odd number of them falls on all alike. */
+const SLOT_BYTES = 15 * 128;
 const BLOCK_BYTES = 64 * 1024;
 const SLOTS_IN_BLOCK = Math.floor(BLOCK_BYTES / SLOT_BYTES);
-/** 8 MiB, 4,224 frames: ten milliseconds of a flood in which nobody receives. */
+/** 8 MiB, 4,352 frames: ten milliseconds of a flood in which nobody receives. */
 const BLOCKS = 128;
 
 /** struct tpacket2_hdr, in 32-bit words. */
@@ -36,16 +36,21 @@ function setOption(fd: number, name: number, what: string, ...values: number[]):
   check(cSetsockopt(fd, Abi.SOL_PACKET, name, value, value.length), 'setsockopt', what);
 }
 
+/** Of a frame in a ring: it is longer than its slot, and waits in the socket. */
+export const isInSocket = (status: number): boolean => (status & Abi.TP_STATUS_COPY) !== 0;
+
 export class PacketRing {
   readonly #mapping: Mapping;
   readonly #address: number;
   /** The ring in 32-bit and 16-bit words. */
   readonly words: Int32Array;
   readonly halves: Uint16Array;
-  #block = 0;
-  #slot = 0;
-  /** Of the next frame, in bytes from the ring's beginning. */
+  readonly #fence = new Int32Array(1);
+  /** The next slot, in bytes from the ring's beginning. */
   #at = 0;
+  /** The first that is to be given back, and how many are. */
+  #released = 0;
+  #unreleased = 0;
 
   /**
    * @param fd a packet socket with PACKET_VNET_HDR that is not bound yet
@@ -63,24 +68,15 @@ export class PacketRing {
     this.halves = new Uint16Array(this.#mapping.memory);
   }
 
-  /** Whether a frame waits in the next slot. Until it is, nothing else of the slot means anything. */
-  get ready(): boolean {
-    return (this.#status & Abi.TP_STATUS_USER) !== 0;
-  }
-
-  get #status(): number {
+  /** Status of the next slot: 0 while no frame waits there, and then nothing else of the slot means anything. */
+  get status(): number {
     return Atomics.load(this.words, this.#at >> 2);
   }
 
-  /** Whether the frame of the next slot is longer than the slot, and waits in the socket instead. */
-  get inSocket(): boolean {
-    return (this.#status & Abi.TP_STATUS_COPY) !== 0;
-  }
-
-  /** Whether the frame of the next slot was too long for it, and the socket had no room either: it is lost. */
-  get lost(): boolean {
+  /** Whether the frame of the next slot was too long for it, and, if it does not wait in the socket, is lost. */
+  get isCut(): boolean {
     const word = this.#at >> 2;
-    return !this.inSocket && this.words[word + LENGTH]! > this.words[word + STORED]!;
+    return this.words[word + LENGTH]! > this.words[word + STORED]!;
   }
 
   /** Where the frame begins, in bytes from the ring's beginning; its virtio-net header lies right before it. */
@@ -94,8 +90,8 @@ export class PacketRing {
   }
 
   /** The 802.1Q tag the kernel took out; see {@link strippedTag}. */
-  get tag(): number {
-    return strippedTag(this.#status, this.words[(this.#at >> 2) + VLAN]!);
+  tagBeside(status: number): number {
+    return strippedTag(status, this.words[(this.#at >> 2) + VLAN]!);
   }
 
   /** The address of a place in the ring. */
@@ -103,14 +99,30 @@ export class PacketRing {
     return this.#address + at;
   }
 
-  /** Gives the next slot back; the one behind it is next. */
+  /** Goes on to the slot behind the next one. */
+  skip(): void {
+    this.#unreleased++;
+    this.#at = this.#behind(this.#at);
+  }
+
+  #behind(at: number): number {
+    const slot = (at % BLOCK_BYTES) + SLOT_BYTES;
+    if (slot <= BLOCK_BYTES - SLOT_BYTES) return at + SLOT_BYTES;
+    const block = at - (at % BLOCK_BYTES) + BLOCK_BYTES;
+    return block === BLOCKS * BLOCK_BYTES ? 0 : block;
+  }
+
+  /**
+   * Gives the slots that were skipped back. All at once: an ordered store waits for its cache line, and would make the
+   * frames of a burst come from the other processor one after the other.
+   */
   release(): void {
-    Atomics.store(this.words, this.#at >> 2, 0);
-    this.#at += SLOT_BYTES;
-    if (++this.#slot < SLOTS_IN_BLOCK) return;
-    this.#slot = 0;
-    this.#block = (this.#block + 1) % BLOCKS;
-    this.#at = this.#block * BLOCK_BYTES;
+    if (this.#unreleased === 0) return;
+    Atomics.exchange(this.#fence, 0, 0); // what was read has been read
+    for (; this.#unreleased > 0; this.#unreleased--) {
+      this.words[this.#released >> 2] = Abi.TP_STATUS_KERNEL;
+      this.#released = this.#behind(this.#released);
+    }
   }
 
   /** Nothing may be used any more. The socket keeps its ring until it is closed. */

@@ -53,7 +53,7 @@ export function openPacketSocket(deviceIndex: number, bufferBytes: number): numb
 }
 
 /** The same with a ring to receive from; without one where the kernel gives none. */
-export function openRingedPacketSocket(
+export function openPacketSocketWithRing(
   deviceIndex: number,
   bufferBytes: number,
 ): { readonly fd: number; readonly ring: PacketRing | undefined } {

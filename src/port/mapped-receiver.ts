@@ -3,14 +3,14 @@
  * come from the socket straight into it, and the ring gets its slots back before the burst is sent.
  */
 import { VNET_HEADER_BYTES } from '../frame/types.js';
-import { clearSocketError, copyMemory, type PacketRing } from '../sys/index.js';
+import { clearSocketError, copyMemory, isInSocket, type PacketRing } from '../sys/index.js';
 import { FRAME_OFFSET, type FrameList, type FrameMemory } from './batch.js';
 import { addFrame, type PacketReceiver } from './packet-receiver.js';
 
 /** Up to here a loop over words is quicker than a call of memcpy(3). */
 const SHORT_BYTES = 256;
 
-export class RingReceiver {
+export class MappedReceiver {
   readonly #ring: PacketRing;
   readonly #fd: number;
   readonly #receiver: PacketReceiver;
@@ -28,15 +28,18 @@ export class RingReceiver {
   receive(list: FrameList, most: number): number {
     const ring = this.#ring;
     list.count = 0;
-    while (list.count < most && ring.ready) {
-      if (ring.inSocket) this.#lost += 1 - this.#receiver.append(this.#fd, list, 1);
-      else if (ring.lost) this.#lost++;
+    while (list.count < most) {
+      const status = ring.status;
+      if (status === 0) break;
+      if (isInSocket(status)) this.#lost += 1 - this.#receiver.append(this.#fd, list, 1);
+      else if (ring.isCut) this.#lost++;
       else {
         this.#take(this.#memory.receiveSlot(list.count), ring.start, ring.length);
-        addFrame(this.#memory, list, ring.length, ring.tag);
+        addFrame(this.#memory, list, ring.length, ring.tagBeside(status));
       }
-      ring.release();
+      ring.skip();
     }
+    ring.release();
     if (list.count === 0) clearSocketError(this.#fd); // that its device is gone may be all there was
     return list.count;
   }
