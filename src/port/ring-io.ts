@@ -40,6 +40,7 @@ export class RingIo implements DeviceIo {
   static for(ring: Ring, fd: number, memory: FrameMemory): RingIo | undefined {
     if (hasFiniteSendBuffer(fd)) return undefined;
     const file = ring.addFile(fd);
+    ring.pin(memory.arena);
     ring.write(file, memory.arena.address, 0); // too short to be sent
     ring.run();
     if (ring.results[0] === -EINVAL) return new RingIo(ring, file, fd, memory);

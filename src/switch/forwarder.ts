@@ -79,8 +79,7 @@ export class Forwarder {
     if (length < ETHERNET_HEADER_BYTES || length > LONGEST_BYTES || isMulticast(bytes, start + 6))
       return this.#discard(member, 'malformed');
     if (length < MIN_FRAME_BYTES) {
-      bytes.fill(0, start + length, start + MIN_FRAME_BYTES); // IEEE 802.3: padded by the sender's NIC, were it real
-      length = MIN_FRAME_BYTES;
+      while (length < MIN_FRAME_BYTES) bytes[start + length++] = 0; // IEEE 802.3: padded by the sender's NIC, were it real
     }
 
     let vlan = member.vlan;

@@ -13,6 +13,7 @@ import { Pressure, VISIT_US } from './pressure.js';
 
 const CONTROL = MAX_TAGS - 1;
 const MAX_READY = 64;
+const NONE = -1;
 
 export class UringEngine implements Engine {
   readonly name = 'io_uring';
@@ -21,12 +22,15 @@ export class UringEngine implements Engine {
   readonly #switch: Turned;
   readonly #controlFd: number;
   readonly #onControl: () => void;
-  readonly #watched = new Map<number, number>(); // descriptors by port number
+  /** Descriptors by port number, NONE where there is no port. */
+  readonly #watched = new Int32Array(MAX_PORTS).fill(NONE);
   readonly #pressure = new Pressure(MAX_PORTS);
   /** Numbers of the ports that are visited, and not waited for. */
   readonly #visited: number[] = [];
   /** Microseconds. */
   #wait = Infinity;
+  /** Frames waited in some queue after the last turn. */
+  #queued = false;
 
   /** @param ring outlives the engine; @param controlFd an eventfd that says commands wait; @param onControl executes them */
   constructor(core: Turned, ring: Ring, controlFd: number, onControl: () => void) {
@@ -38,16 +42,15 @@ export class UringEngine implements Engine {
   }
 
   watch(index: number, fd: number): void {
-    this.#watched.set(index, fd);
+    this.#watched[index] = fd;
     this.#ring.watch(fd, index);
   }
 
   unwatch(fd: number): void {
-    for (const [index, watched] of this.#watched) {
-      if (watched !== fd) continue;
-      this.#watched.delete(index);
-      this.#ring.unwatch(index);
-    }
+    const index = this.#watched.indexOf(fd);
+    if (index < 0) return;
+    this.#watched[index] = NONE;
+    this.#ring.unwatch(index);
   }
 
   turn(): void {
@@ -62,8 +65,9 @@ export class UringEngine implements Engine {
       const tag = this.#ready[i]!;
       if (tag !== CONTROL && this.#receive(tag, now)) this.#visited.push(tag);
     }
-    const busy = count > 0 || this.#visited.length > 0; // and time has gone by
-    const next = this.#switch.serve(busy ? monotonicMs() : now);
+    // Where nothing waited before, the time of this turn's beginning will do: a look at the clock is a call.
+    const next = this.#switch.serve(this.#queued ? monotonicMs() : now);
+    this.#queued = next !== undefined;
     if (next !== undefined) this.#wait = Math.min(this.#wait, Math.ceil(next * 1000));
   }
 
@@ -75,11 +79,11 @@ export class UringEngine implements Engine {
 
   /** Gives a port its turn and sees to it that there is another; whether it is to be visited for that. */
   #receive(index: number, now: number): boolean {
-    const fd = this.#watched.get(index);
-    if (fd === undefined) return false; // removed since
+    const fd = this.#watched[index]!;
+    if (fd === NONE) return false; // removed since
     const frames = this.#switch.receive(index, now);
     if (frames < 0) {
-      this.#watched.delete(index); // its device is gone
+      this.#watched[index] = NONE; // its device is gone
       return false;
     }
     const busy = this.#pressure.note(index, frames, now) && !this.#switch.isHasty(index);
@@ -94,8 +98,10 @@ export class UringEngine implements Engine {
 
   /** Lets go of every descriptor; the ports close theirs. */
   close(): void {
-    for (const index of this.#watched.keys()) this.#ring.unwatch(index);
-    this.#watched.clear();
+    this.#watched.forEach((fd, index) => {
+      if (fd !== NONE) this.#ring.unwatch(index);
+    });
+    this.#watched.fill(NONE);
     this.#ring.unwatch(CONTROL);
   }
 }

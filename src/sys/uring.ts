@@ -17,7 +17,7 @@
  */
 import { check, EAGAIN, EBUSY, EINTR, errno, ETIME, native, systemError } from './libc.js';
 import { closeFd } from './fd.js';
-import { mapArena, mapOf, putPointer, unmap, type Mapping } from './memory.js';
+import { mapArena, mapOf, putPointer, unmap, type Arena, type Mapping } from './memory.js';
 import * as Abi from './uring-abi.js';
 
 /** Requests of one batch, at most. */
@@ -33,6 +33,9 @@ const SQE_WORDS = Abi.SQE_BYTES / 4;
 
 const READ = Abi.OP_READ + Abi.SQE_FIXED_FILE * 0x100;
 const WRITE = Abi.OP_WRITE + Abi.SQE_FIXED_FILE * 0x100;
+/** Of pinned memory. */
+const READ_FIXED = Abi.OP_READ_FIXED + Abi.SQE_FIXED_FILE * 0x100;
+const WRITE_FIXED = Abi.OP_WRITE_FIXED + Abi.SQE_FIXED_FILE * 0x100;
 
 /** High word of user_data: what was asked. The low word is a place in the batch, or a tag. */
 const BATCH = 0;
@@ -57,6 +60,12 @@ export class Ring {
   /** What came of the requests of the last batch, in order: as the system call of that name, -errno for a failure. */
   readonly results = new Int32Array(MAX_BATCH);
   readonly #fd: number;
+  /** How calls name the ring: its descriptor, or its place among the rings this thread has registered. */
+  #name: number;
+  #nameFlag = 0;
+  /** Where memory is pinned. */
+  #pinnedFrom = 0;
+  #pinnedTo = 0;
   readonly #ring: Mapping;
   readonly #requests: Mapping;
   readonly #words: Int32Array;
@@ -92,7 +101,7 @@ export class Ring {
     const word = new Int32Array(params.bytes.buffer, params.bytes.byteOffset);
     word[Abi.PARAMS.cqEntries] = CQ_ENTRIES;
     word[Abi.PARAMS.flags] = Abi.SETUP_FLAGS;
-    this.#fd = check(setup(SQ_ENTRIES, params.address), 'io_uring_setup');
+    this.#fd = this.#name = check(setup(SQ_ENTRIES, params.address), 'io_uring_setup');
     const at = (name: keyof typeof Abi.PARAMS): number => word[Abi.PARAMS[name]]!;
     const entries = at('sqEntries');
     const mapped: Mapping[] = [];
@@ -122,6 +131,48 @@ export class Ring {
       this.#sqes[i * SQE_WORDS + 8] = i;
       this.#sqes[i * SQE_WORDS + 9] = BATCH;
     }
+    this.#registerRing();
+  }
+
+  /** Without a place among a thread's sixteen registered rings calls take a little longer, and nothing else changes. */
+  #registerRing(): void {
+    const argument = this.#arguments.bytes; // struct io_uring_rsrc_update
+    argument.fill(0, 64);
+    argument.writeUInt32LE(0xffff_ffff, 64); // any place
+    argument.writeUInt32LE(this.#fd, 72);
+    if (this.#register(Abi.REGISTER_RING_FDS, 1) !== 1) return;
+    this.#name = argument.readUInt32LE(64);
+    this.#nameFlag = Abi.ENTER_REGISTERED_RING;
+  }
+
+  /** A registered ring lives until its place is given up, or its thread ends. */
+  #unregisterRing(): void {
+    if (this.#nameFlag === 0) return;
+    const argument = this.#arguments.bytes;
+    argument.fill(0, 64);
+    argument.writeUInt32LE(this.#name, 64);
+    this.#register(Abi.UNREGISTER_RING_FDS, 1);
+    this.#name = this.#fd;
+    this.#nameFlag = 0;
+  }
+
+  /**
+   * Keeps an arena in memory, so that reads into it and writes from it need not look its pages up: once in a ring's life. Its
+   * pages may not be given back from then on. Who may not pin so much (RLIMIT_MEMLOCK) goes without.
+   */
+  pin({ address, bytes }: Arena): void {
+    if (this.#pinnedTo > 0) return;
+    const argument = this.#arguments.bytes; // struct iovec
+    argument.fill(0, 64);
+    putPointer(argument, 64, address);
+    putPointer(argument, 72, bytes.length);
+    if (this.#register(Abi.REGISTER_BUFFERS, 1) < 0) return;
+    this.#pinnedFrom = address;
+    this.#pinnedTo = address + bytes.length;
+  }
+
+  #isPinned(address: number, length: number): boolean {
+    return address >= this.#pinnedFrom && address + length <= this.#pinnedTo;
   }
 
   #register(operation: number, count: number): number {
@@ -193,12 +244,12 @@ export class Ring {
 
   /** Adds a read(2) of `length` bytes to the batch. */
   read(file: number, address: number, length: number): void {
-    this.#transfer(READ, file, address, length);
+    this.#transfer(this.#isPinned(address, length) ? READ_FIXED : READ, file, address, length);
   }
 
   /** Adds a write(2) to the batch. */
   write(file: number, address: number, length: number): void {
-    this.#transfer(WRITE, file, address, length);
+    this.#transfer(this.#isPinned(address, length) ? WRITE_FIXED : WRITE, file, address, length);
   }
 
   /** Executes the batch; when it returns, every request of it has ended and {@link results} says how. */
@@ -271,7 +322,9 @@ export class Ring {
   /** Submits what is queued, and waits for `complete` completions; less when interrupted or timed out. */
   #enter(complete: number, flags: number, argument = 0, size = 0): void {
     this.#words[this.#sqTail] = this.#tail;
-    const result = cEnter(Abi.SYS_ENTER, this.#fd, this.#queued, complete, flags, argument, size);
+    const { SYS_ENTER } = Abi;
+    const named = flags | this.#nameFlag;
+    const result = cEnter(SYS_ENTER, this.#name, this.#queued, complete, named, argument, size);
     if (result >= 0) {
       this.#queued -= result;
       if (this.#queued === 0) this.#single = MAX_BATCH;
@@ -305,6 +358,7 @@ export class Ring {
 
   /** Nothing may be used any more. Whoever watches unwatches before, or files stay open for a while yet. */
   close(): void {
+    this.#unregisterRing();
     unmap(this.#ring);
     unmap(this.#requests);
     closeFd(this.#fd);

@@ -210,6 +210,7 @@ describe('a burst read through io_uring while frames come', () => {
     constructor(readonly script: (undefined | { result: number; bytes: Buffer })[]) {}
     addFile = (): number => 0;
     removeFile = (): void => undefined;
+    pin = (): void => undefined;
     write(): void {
       this.results[0] = -EINVAL; // the question whether it can be used at all
     }

@@ -62,6 +62,45 @@ describe('a batch', () => {
     }
   });
 
+  test('with memory pinned it does the same, beside what is not pinned', () => {
+    const one = ring();
+    const [near, far] = datagramPair().map(own) as [number, number];
+    const files = [one.addFile(near), one.addFile(far)] as const;
+    const [pinned, other] = [mapArena(8192), mapArena(8192)];
+    one.pin(pinned);
+    one.pin(other); // the first is what counts
+    const words = Array.from({ length: 30 }, (_, i) => `frame ${i}`);
+    words.forEach((word, i) => {
+      const { address, bytes } = i % 2 === 0 ? pinned : other;
+      bytes.write(word, i * 16, 'latin1');
+      one.write(files[0], address + i * 16, word.length);
+    });
+    one.run();
+    expect(Array.from(one.results.subarray(0, 30))).toEqual(words.map((word) => word.length));
+    const places = words.map((_, i) => ({ arena: i % 3 === 0 ? other : pinned, at: 4096 - 16 + i * 16 })); // one on two pages
+    for (const { arena, at } of places) one.read(files[1], arena.address + at, 16);
+    one.run();
+    const found = places.map(({ arena, at }, i) => arena.bytes.toString('latin1', at, at + one.results[i]!));
+    expect(found).toEqual(words);
+  });
+
+  test('a thread may have more rings than it can register, and a closed one leaves nothing', () => {
+    const before = openDescriptors();
+    const many = Array.from({ length: 20 }, () => new Ring());
+    const [near] = datagramPair().map(own) as [number, number];
+    const arena = mapArena(64);
+    for (const one of many) {
+      const file = one.addFile(near);
+      one.write(file, arena.address, 1);
+      one.run();
+      expect(one.results[0]).toBe(1);
+    }
+    for (const one of many) one.close();
+    closeFd(fds.pop()!);
+    closeFd(fds.pop()!);
+    expect(openDescriptors()).toEqual(before);
+  });
+
   test('a file that was removed is used no more, and held no more', () => {
     const one = ring();
     const [near, far] = datagramPair();
