@@ -3,19 +3,13 @@
  * never stopped, so nothing is claimed about frames on its far side. So its frames may come through a ring, which tells less of
  * those it loses than a socket alone (sys/packet-ring.ts).
  */
-import { VNET_HEADER_BYTES, type PortId } from '../frame/types.js';
+import type { PortId } from '../frame/types.js';
 import type { UpEvidence } from './evidence.js';
-import {
-  closeFd,
-  isReadable,
-  linkIndex,
-  MessageVector,
-  openPacketSocketWithRing,
-  takePacketDrops,
-} from '../sys/index.js';
+import { closeFd, isReadable, linkIndex, openPacketSocketWithRing, takePacketDrops } from '../sys/index.js';
 import { Appetite } from './appetite.js';
-import { BURST, type FrameList, type FrameMemory } from './batch.js';
+import type { FrameList, FrameMemory } from './batch.js';
 import type { PacketReceiver } from './packet-receiver.js';
+import { aimVector, frameVector } from './packet-sender.js';
 import type { Port } from './port.js';
 import { MappedReceiver } from './mapped-receiver.js';
 import { RinglessPort } from './ringless-port.js';
@@ -41,7 +35,7 @@ export class ExternalPort extends RinglessPort implements Port {
   readonly receiveFd: number;
   readonly #parts: ExternalPortParts;
   readonly #appetite = new Appetite();
-  readonly #vector = new MessageVector(BURST, VNET_HEADER_BYTES, 1);
+  readonly #vector = frameVector();
   /** Absent where the kernel gives no ring. */
   readonly #mapped: MappedReceiver | undefined;
   #received = 0;
@@ -73,11 +67,7 @@ export class ExternalPort extends RinglessPort implements Port {
   }
 
   send(list: FrameList, from: number): number {
-    const { memory } = this.#parts;
-    for (let i = from; i < list.count; i++) {
-      const header = memory.joinHeader(list.slot[i]!, list.start[i]!);
-      this.#vector.setWhole(i, memory.arena.address + header, VNET_HEADER_BYTES + list.length[i]!);
-    }
+    aimVector(this.#vector, this.#parts.memory, list, from, list.count);
     return this.#vector.send(this.receiveFd, from, list.count);
   }
 

@@ -18,7 +18,6 @@ import {
   closeFd,
   isReadable,
   linkIndex,
-  MessageVector,
   openPacketSocket,
   takesSuperFrames,
   unsentBytes,
@@ -27,9 +26,10 @@ import {
 import { Appetite } from './appetite.js';
 import { Backlog, truesizeBound } from './backlog.js';
 import { Baseline } from './baseline.js';
-import { BURST, type FrameList, type FrameMemory } from './batch.js';
+import type { FrameList, FrameMemory } from './batch.js';
 import { observedKernel, type KernelEvidence } from './kernel-evidence.js';
 import type { PacketReceiver } from './packet-receiver.js';
+import { aimVector, frameVector } from './packet-sender.js';
 import { ringEntries, type Port, type Unread } from './port.js';
 import { readOut, takenBefore } from './recall.js';
 import { Shadow } from './shadow.js';
@@ -79,7 +79,7 @@ export class TapPort implements Port {
   readonly #appetite = new Appetite();
   readonly #backlog = new Backlog(2 * SOCKET_BUFFER_BYTES, truesizeBound);
   readonly #index: number;
-  readonly #vector = new MessageVector(BURST);
+  readonly #vector = frameVector();
   readonly #shadow = new Shadow(WINDOW + SHORT_RESERVE, WINDOW_BYTES);
   #readAtRecall = 0;
   readonly #baseline: Baseline;
@@ -148,10 +148,8 @@ export class TapPort implements Port {
   }
 
   #transmit(list: FrameList, from: number, to: number): number {
-    const { arena, bytes } = this.#parts.memory;
-    for (let i = from; i < to; i++) {
-      this.#vector.set(i, arena.address + list.slot[i]!, arena.address + list.start[i]!, list.length[i]!);
-    }
+    const { bytes } = this.#parts.memory;
+    aimVector(this.#vector, this.#parts.memory, list, from, to);
     const sent = this.#vector.send(this.receiveFd, from, to);
     for (let i = from; i < from + sent; i++) {
       this.#unread += ringEntries(bytes, list.slot[i]!, list.length[i]!);

@@ -15,14 +15,10 @@ export const SETUP_FLAGS = SETUP_SUBMIT_ALL | SETUP_CQSIZE | SETUP_SINGLE_ISSUER
 
 export const ENTER_GETEVENTS = 1;
 export const ENTER_EXT_ARG = 8;
-/** The ring is told by its place among those registered, and need not be looked up. 5.18. */
-export const ENTER_REGISTERED_RING = 16;
 
 export const REGISTER_BUFFERS = 0;
 export const REGISTER_FILES_UPDATE = 6;
 export const REGISTER_FILES2 = 13;
-export const REGISTER_RING_FDS = 20;
-export const UNREGISTER_RING_FDS = 21;
 export const FILES_SPARSE = 1;
 
 export const OP_READ_FIXED = 4;

@@ -60,9 +60,6 @@ export class Ring {
   /** What came of the requests of the last batch, in order: as the system call of that name, -errno for a failure. */
   readonly results = new Int32Array(MAX_BATCH);
   readonly #fd: number;
-  /** How calls name the ring: its descriptor, or its place among the rings this thread has registered. */
-  #name: number;
-  #nameFlag = 0;
   /** Where memory is pinned. */
   #pinnedFrom = 0;
   #pinnedTo = 0;
@@ -101,7 +98,7 @@ export class Ring {
     const word = new Int32Array(params.bytes.buffer, params.bytes.byteOffset);
     word[Abi.PARAMS.cqEntries] = CQ_ENTRIES;
     word[Abi.PARAMS.flags] = Abi.SETUP_FLAGS;
-    this.#fd = this.#name = check(setup(SQ_ENTRIES, params.address), 'io_uring_setup');
+    this.#fd = check(setup(SQ_ENTRIES, params.address), 'io_uring_setup');
     const at = (name: keyof typeof Abi.PARAMS): number => word[Abi.PARAMS[name]]!;
     const entries = at('sqEntries');
     const mapped: Mapping[] = [];
@@ -131,29 +128,6 @@ export class Ring {
       this.#sqes[i * SQE_WORDS + 8] = i;
       this.#sqes[i * SQE_WORDS + 9] = BATCH;
     }
-    this.#registerRing();
-  }
-
-  /** Without a place among a thread's sixteen registered rings calls take a little longer, and nothing else changes. */
-  #registerRing(): void {
-    const argument = this.#arguments.bytes; // struct io_uring_rsrc_update
-    argument.fill(0, 64);
-    argument.writeUInt32LE(0xffff_ffff, 64); // any place
-    argument.writeUInt32LE(this.#fd, 72);
-    if (this.#register(Abi.REGISTER_RING_FDS, 1) !== 1) return;
-    this.#name = argument.readUInt32LE(64);
-    this.#nameFlag = Abi.ENTER_REGISTERED_RING;
-  }
-
-  /** A registered ring lives until its place is given up, or its thread ends. */
-  #unregisterRing(): void {
-    if (this.#nameFlag === 0) return;
-    const argument = this.#arguments.bytes;
-    argument.fill(0, 64);
-    argument.writeUInt32LE(this.#name, 64);
-    this.#register(Abi.UNREGISTER_RING_FDS, 1);
-    this.#name = this.#fd;
-    this.#nameFlag = 0;
   }
 
   /**
@@ -322,9 +296,7 @@ export class Ring {
   /** Submits what is queued, and waits for `complete` completions; less when interrupted or timed out. */
   #enter(complete: number, flags: number, argument = 0, size = 0): void {
     this.#words[this.#sqTail] = this.#tail;
-    const { SYS_ENTER } = Abi;
-    const named = flags | this.#nameFlag;
-    const result = cEnter(SYS_ENTER, this.#name, this.#queued, complete, named, argument, size);
+    const result = cEnter(Abi.SYS_ENTER, this.#fd, this.#queued, complete, flags, argument, size);
     if (result >= 0) {
       this.#queued -= result;
       if (this.#queued === 0) this.#single = MAX_BATCH;
@@ -358,7 +330,6 @@ export class Ring {
 
   /** Nothing may be used any more. Whoever watches unwatches before, or files stay open for a while yet. */
   close(): void {
-    this.#unregisterRing();
     unmap(this.#ring);
     unmap(this.#requests);
     closeFd(this.#fd);

@@ -84,23 +84,6 @@ describe('a batch', () => {
     expect(found).toEqual(words);
   });
 
-  test('a thread may have more rings than it can register, and a closed one leaves nothing', () => {
-    const before = openDescriptors();
-    const many = Array.from({ length: 20 }, () => new Ring());
-    const [near] = datagramPair().map(own) as [number, number];
-    const arena = mapArena(64);
-    for (const one of many) {
-      const file = one.addFile(near);
-      one.write(file, arena.address, 1);
-      one.run();
-      expect(one.results[0]).toBe(1);
-    }
-    for (const one of many) one.close();
-    closeFd(fds.pop()!);
-    closeFd(fds.pop()!);
-    expect(openDescriptors()).toEqual(before);
-  });
-
   test('a file that was removed is used no more, and held no more', () => {
     const one = ring();
     const [near, far] = datagramPair();
