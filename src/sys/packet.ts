@@ -57,13 +57,18 @@ export function openPacketSocketWithRing(
   deviceIndex: number,
   bufferBytes: number,
 ): { readonly fd: number; readonly ring: PacketRing | undefined } {
-  return openPacketSocketWith(deviceIndex, bufferBytes, (fd) => {
-    try {
-      return new PacketRing(fd);
-    } catch {
-      return undefined; // no memory for it, or a kernel that knows of none: the socket serves without
-    }
-  });
+  const made: PacketRing[] = [];
+  try {
+    return openPacketSocketWith(deviceIndex, bufferBytes, (fd) => {
+      const ring = new PacketRing(fd);
+      made.push(ring);
+      return ring;
+    });
+  } catch {
+    for (const ring of made) ring.close();
+    // No memory for it, or a kernel that knows of none. Another socket: this one may have a ring that nobody can read.
+    return { fd: openPacketSocket(deviceIndex, bufferBytes), ring: undefined };
+  }
 }
 
 /** @param equip is done before the first frame can come */
