@@ -72,6 +72,7 @@ export class UringEngine implements Engine {
   }
 
   #control(): void {
+    this.#queued = true; // a release may be among the commands: its first frames are told to the microsecond
     clearEvent(this.#controlFd);
     this.#ring.watch(this.#controlFd, CONTROL); // before the commands: one of them may end the engine
     this.#onControl();

@@ -1,7 +1,6 @@
 /** The real ports, in this process: its main thread moves into a namespace of its own for the length of the file. */
 import { readSync, writeSync } from 'node:fs';
-import fc from 'fast-check';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BURST, FrameMemory, FRAME_OFFSET, FrameList } from '../../src/port/batch.js';
 import { PlainIo, type DeviceIo } from '../../src/port/device-io.js';
 import { DevicePort } from '../../src/port/device-port.js';
@@ -15,7 +14,6 @@ import {
   EAGAIN,
   EINVAL,
   enterNamespace,
-  Epoll,
   linkIndex,
   LinkStatistics,
   MessageVector,
@@ -23,7 +21,6 @@ import {
   O_RDONLY,
   openFd,
   openPacketSocket,
-  type openPacketSocketWithRing,
   Ring,
   setLinkUp,
   silenceNamespace,
@@ -257,14 +254,13 @@ describe('a burst read through io_uring while frames come', () => {
 });
 
 /** An external port on one end of a veth, and the other end. */
-function vethPort(socket?: typeof openPacketSocketWithRing): PortSubject & { readonly port: ExternalPort } {
+function vethPort(): PortSubject {
   ip('link', 'add', 'near', 'mtu', '65535', 'type', 'veth', 'peer', 'name', 'far', 'mtu', '65535');
   for (const end of ['near', 'far']) setLinkUp(end, { arp: false });
   while (!['near', 'far'].every((end) => ip('link', 'show', end).includes('state UP'))); // until then it drops
   const memory = new FrameMemory();
   const receiver = new PacketReceiver(memory);
-  const other = socket === undefined ? {} : { socket };
-  const port = new ExternalPort({ id: 'uplink', device: 'near', memory, receiver, ...other });
+  const port = new ExternalPort({ id: 'uplink', device: 'near', memory, receiver });
   const far = overSocket('far');
   return {
     port,
@@ -279,89 +275,3 @@ function vethPort(socket?: typeof openPacketSocketWithRing): PortSubject & { rea
 }
 
 portCompliance('an external port', () => vethPort());
-
-portCompliance('an external port where the kernel gives no ring', () =>
-  vethPort((device, bytes) => ({ fd: openPacketSocket(device, bytes), ring: undefined })),
-);
-
-describe('an external port with a ring', () => {
-  const RING_FRAMES = 128 * 34;
-  const list = new FrameList();
-  let subject: ReturnType<typeof vethPort>;
-  beforeEach(() => {
-    subject = vethPort();
-  });
-  afterEach(() => {
-    subject.close();
-  });
-
-  const receiveAll = (): Buffer[] => {
-    const found: Buffer[] = [];
-    while (subject.port.receive(list) > 0) {
-      for (let i = 0; i < list.count; i++) {
-        expect(subject.memory.receiveIndex(list.slot[i]!)).toBe(i); // its place among all arrivals
-        const start = list.start[i]!;
-        found.push(Buffer.from(subject.memory.bytes.subarray(start, start + list.length[i]!)));
-      }
-    }
-    return found;
-  };
-
-  test('frames of any length and tag come whole and in order, those longer than a slot too', () => {
-    const lengths = fc.oneof(
-      fc.integer({ min: 60, max: 260 }),
-      fc.integer({ min: 1500, max: 2000 }),
-      fc.nat(65_000),
-    );
-    const frames = fc.array(
-      fc.record({ length: lengths, tag: fc.option(fc.integer({ min: 1, max: 4094 }), { nil: undefined }) }),
-      { minLength: 40, maxLength: 90 },
-    );
-    let number = 0;
-    fc.assert(
-      fc.property(frames, (shapes) => {
-        const sent = shapes.map(({ length, tag }) => {
-          const bytes = frame(++number, {
-            length: Math.max(60, length),
-            ...(tag === undefined ? {} : { tag }),
-          });
-          for (let i = 24; i < bytes.length; i++) bytes[i] = (number + i) & 0xff;
-          return bytes;
-        });
-        subject.inject(sent);
-        const came = receiveAll();
-        expect(came.map((bytes) => [bytes.length, numberOf(bytes)])).toEqual(
-          sent.map((bytes) => [bytes.length, numberOf(bytes)]),
-        );
-        expect(Buffer.concat(came).equals(Buffer.concat(sent))).toBe(true);
-      }),
-      { seed: 20261123, numRuns: 150 },
-    );
-    expect(number).toBeGreaterThan(RING_FRAMES); // it has gone round
-  });
-
-  test('a ring that runs over loses the last frames, and counts them', () => {
-    const more = 300;
-    subject.inject(Array.from({ length: RING_FRAMES + more }, (_, i) => frame(i)));
-    expect(receiveAll().map(numberOf)).toEqual(Array.from({ length: RING_FRAMES }, (_, i) => i));
-    expect(subject.port.upEvidence()).toMatchObject({
-      receivedFrames: RING_FRAMES,
-      socketDrops: more,
-      queueEmpty: true,
-    });
-    subject.inject([frame(7)]);
-    expect(receiveAll().map(numberOf)).toEqual([7]);
-  });
-
-  test('a device that goes away wakes whoever waits once, not for ever', () => {
-    const epoll = new Epoll();
-    epoll.add(subject.port.receiveFd, 1);
-    const wakes = (): number => epoll.wait(0, new Int32Array(1));
-    expect(wakes()).toBe(0);
-    ip('link', 'delete', 'near');
-    expect(wakes()).toBe(1);
-    expect(receiveAll()).toEqual([]);
-    expect(wakes()).toBe(0);
-    epoll.close();
-  });
-});
