@@ -109,6 +109,7 @@ export class Egress {
 
   #push(frame: HeldFrame): void {
     this.queue.push(frame);
+    this.pace.arrived();
     this.#log?.pushed(frame);
     this.#row[Row.HELD] = this.queue.length;
   }

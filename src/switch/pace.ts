@@ -1,18 +1,24 @@
 /**
  * How fast a queue may be emptied after a hold. At full speed a few hundred saved frames overrun the socket buffer
- * of the program in the guest; so the queue goes out at twice the rate the port had before, and no slower than
- * FLOOR.
+ * of the program in the guest, the sooner the less processor the guest has just now. So every frame that arrives
+ * meanwhile lets one go, as it would have done without a queue, and what was held goes beside them: at the rate the
+ * port had before the hold, and no slower than FLOOR. However much arrives, the queue becomes shorter at that rate.
  */
-const FLOOR_FRAMES_PER_MS = 64;
+const FLOOR_FRAMES_PER_MS = 16;
 /** Frames that may go at once after a pause. */
 const BURST_FRAMES = 64;
+/** Arrivals that may be made up for at once: as many as one turn of the switch can bring, and more than a TAP's ring takes. */
+const ARRIVALS_FRAMES = 1024;
 const MEASURE_MS = 50;
 
 export class Pace {
   #rate = 0; // frames per millisecond, measured
   #measuredAt = 0;
   #measuredSent = 0;
+  /** Of what was held. */
   #allowance = 0;
+  /** Frames that arrived and have not let one go yet. */
+  #arrivals = 0;
   #countedAt = 0;
   #active = false;
 
@@ -29,6 +35,7 @@ export class Pace {
   begin(now: number): void {
     this.#active = true;
     this.#allowance = BURST_FRAMES;
+    this.#arrivals = 0;
     this.#countedAt = now;
   }
 
@@ -40,19 +47,26 @@ export class Pace {
     return this.#active;
   }
 
+  /** A frame was put behind those that were held. */
+  arrived(): void {
+    if (this.#arrivals < ARRIVALS_FRAMES) this.#arrivals++;
+  }
+
   /** How many of `wanted` frames may go now. */
   allow(now: number, wanted: number): number {
     if (!this.#active) return wanted;
-    const rate = Math.max(2 * this.#rate, FLOOR_FRAMES_PER_MS);
+    const rate = Math.max(this.#rate, FLOOR_FRAMES_PER_MS);
     this.#allowance = Math.min(
       this.#allowance + (now - this.#countedAt) * rate,
       Math.max(BURST_FRAMES, rate),
     );
     this.#countedAt = now;
-    return Math.min(wanted, Math.floor(this.#allowance));
+    return Math.min(wanted, this.#arrivals + Math.floor(this.#allowance));
   }
 
   spend(frames: number): void {
-    this.#allowance -= frames;
+    const forArrivals = Math.min(frames, this.#arrivals);
+    this.#arrivals -= forArrivals;
+    this.#allowance -= frames - forArrivals;
   }
 }

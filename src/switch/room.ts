@@ -2,9 +2,9 @@
  * How much may wait in a port's queue.
  *
  * Outside a hold little: a slow port drops like any switch's. In a hold much, and nothing is dropped: a full queue ends
- * the hold. When it is released, what was held goes out paced, and what comes meanwhile waits behind it; since the pace is
- * twice what came before, that is no more than was held. So behind a release as much may wait as the hold had brought,
- * and not without end: a guest that reads nothing would otherwise keep the bounds of a hold for itself for ever, and
+ * the hold. When it is released, what was held goes out paced, and what comes meanwhile waits behind it; since each that
+ * comes lets one go, that is no more than was held. So behind a release as much may wait as the hold had brought, and not
+ * without end: a guest that reads nothing would otherwise keep the bounds of a hold for itself for ever, and
  * the next hold would be full when it begins.
  *
  * What leaves the queue is taken to be of the hold as long as anything of it is there; frames that waited before the hold
