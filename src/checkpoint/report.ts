@@ -27,7 +27,7 @@ export interface ImageReport {
 }
 
 export interface CheckpointReport extends ImageReport {
-  /** Hold acknowledged → first frame released on the last port that had any. With `killed`: → guests ended. */
+  /** Hold begun (from here on nothing is sent) → first frame released on the last port that had any. With `killed`: → guests ended. */
   readonly pauseMs: number;
   /** Release → all queues empty; null when the guests were ended or a guest takes nothing. */
   readonly releaseMs: number | null;

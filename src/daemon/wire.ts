@@ -180,7 +180,7 @@ export const holdGrantSchema = z.object({
   token: z.string(),
   method,
   leaseMs,
-  /** Hold acknowledged → way down empty, or given up. */
+  /** Hold begun (from here on nothing is sent) → way down empty, or given up. */
   drainMs: ms,
   /** Ports whose way down was not seen empty. */
   unready: z.array(z.string()),
@@ -192,7 +192,7 @@ export const markBodySchema = z.strictObject({ name: z.string() });
 export const holdStateSchema = z.object({ state: z.literal('held') });
 
 export const releaseReportSchema = z.object({
-  /** Hold acknowledged → release. */
+  /** Hold begun (from here on nothing is sent) → release. */
   heldMs: ms,
   /** Release → all queues empty; null when that took longer than the daemon waits. */
   releaseMs: ms.nullable(),

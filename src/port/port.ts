@@ -74,8 +74,14 @@ export interface Port {
   /** To be asked when {@link receive} has just returned 0; `queueEmpty` says whether that still holds. */
   upEvidence(): UpEvidence;
 
+  /** Looks whether the way in is still open, and opens it again. Absent: nothing can close it. Called every {@link INSPECT_MS}. */
+  inspect?(): void;
+
   close(): void;
 }
+
+/** Milliseconds between two calls of {@link Port.inspect}: so long may frames be lost before it is noticed. */
+export const INSPECT_MS = 25;
 
 /** Upper bound of how many ring entries a frame may become: the kernel segments it when the device has no TSO. */
 export function ringEntries(bytes: Buffer, slot: number, length: number): number {

@@ -283,6 +283,13 @@ export class Egress {
     this.firstReleasedAt = undefined;
     this.#stalled = false;
     this.#blockedSince = this.#retryAt = 0;
-    if (this.queue.length > 0) this.pace.begin(now);
+    if (this.queue.length > 0) this.pace.begin(now, this.#cameAt());
+  }
+
+  /** Frames per millisecond at which the queue came, by the clock on the wall, which may have been set meanwhile. */
+  #cameAt(): number {
+    const { queue } = this;
+    const spanMs = Number(queue.at(queue.length - 1).timeNs - queue.at(0).timeNs) / 1e6;
+    return spanMs > 0 ? queue.length / spanMs : 0;
   }
 }

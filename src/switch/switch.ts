@@ -21,7 +21,7 @@
 import type { InflightFrame, PortId } from '../frame/types.js';
 import { FrameMemory } from '../port/batch.js';
 import type { DownEvidence, PortKind, UpEvidence } from '../port/evidence.js';
-import type { Port } from '../port/port.js';
+import { INSPECT_MS, type Port } from '../port/port.js';
 import { Forwarder, type FrameWatcher } from './forwarder.js';
 import type { HoldStore } from '../hold-queue/store.js';
 import { KeptFrames } from './kept-frames.js';
@@ -51,6 +51,8 @@ export class Switch {
   readonly #forwarder: Forwarder;
   readonly #recalls: Recalls;
   readonly #store: HoldStore | undefined;
+  /** When ports are to be inspected; never, as long as there is none to inspect. */
+  #inspectAt = Number.POSITIVE_INFINITY;
 
   /**
    * @param store where frames are kept during a hold; absent: in heap memory. The switch closes it.
@@ -98,6 +100,7 @@ export class Switch {
   addPort(port: Port, segmentName: string, vlan = 0): number {
     const index = this.#members.add(port, segmentName, vlan);
     if (!this.held) this.#store?.settle();
+    if (port.inspect !== undefined) this.#inspectAt = Math.min(this.#inspectAt, 0);
     return index;
   }
 
@@ -135,8 +138,10 @@ export class Switch {
   /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
   serve(now: number): number | undefined {
     this.#kept.secure();
-    if (this.held) return undefined;
-    let next = this.#store?.collect();
+    const inspected = this.#inspect(now);
+    if (this.held) return inspected;
+    let next = this.#store?.collect() ?? inspected;
+    if (next !== undefined && inspected !== undefined) next = Math.min(next, inspected);
     let releasing = false;
     for (const member of this.#members.byIndex) {
       if (member === undefined) continue;
@@ -148,6 +153,14 @@ export class Switch {
     }
     if (!releasing) this.#store?.end();
     return next;
+  }
+
+  /** @returns milliseconds until the next time */
+  #inspect(now: number): number | undefined {
+    if (now < this.#inspectAt) return Number.isFinite(this.#inspectAt) ? this.#inspectAt - now : undefined;
+    for (const { port } of this.#members.all()) port.inspect?.();
+    this.#inspectAt = now + INSPECT_MS;
+    return INSPECT_MS;
   }
 
   /** Stops all delivery. When this returns, no frame is sent before {@link release}. */

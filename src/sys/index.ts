@@ -19,6 +19,7 @@ export * from './link.js';
 export * from './tap.js';
 export * from './netlink.js';
 export * from './packet.js';
+export { isInSocket, PacketRing } from './packet-ring.js';
 export { MessageVector } from './message-vector.js';
 export * from './unix-datagram.js';
 export * from './privilege.js';

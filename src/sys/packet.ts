@@ -13,11 +13,13 @@ import {
   PACKET_VNET_HDR,
   SOL_PACKET,
 } from './packet-abi.js';
+import { PacketRing } from './packet-ring.js';
 
 const AF_PACKET = 17;
 const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0o4000 | 0o2000000;
 const ETH_P_ALL = 0x0003;
 const SOL_SOCKET = 1;
+const SO_ERROR = 4;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SIOCOUTQ = 0x5411;
@@ -36,6 +38,9 @@ const cIoctl = native<[number, number, Uint8Array]>(
   'int ioctl(int fd, unsigned long request, void *argument)',
 );
 
+const socketError = Buffer.alloc(4);
+const errorLength = Buffer.alloc(4);
+
 function setOption(fd: number, level: number, name: number, value: number, what: string): void {
   const buffer = Buffer.alloc(4);
   buffer.writeInt32LE(value, 0);
@@ -44,6 +49,34 @@ function setOption(fd: number, level: number, name: number, value: number, what:
 
 /** Opens a packet socket on the device with this index, which must be up, in the calling thread's namespace. */
 export function openPacketSocket(deviceIndex: number, bufferBytes: number): number {
+  return openPacketSocketWith(deviceIndex, bufferBytes, () => undefined).fd;
+}
+
+/** The same with a ring to receive from; without one where the kernel gives none. */
+export function openPacketSocketWithRing(
+  deviceIndex: number,
+  bufferBytes: number,
+): { readonly fd: number; readonly ring: PacketRing | undefined } {
+  const made: PacketRing[] = [];
+  try {
+    return openPacketSocketWith(deviceIndex, bufferBytes, (fd) => {
+      const ring = new PacketRing(fd);
+      made.push(ring);
+      return ring;
+    });
+  } catch {
+    for (const ring of made) ring.close();
+    // No memory for it, or a kernel that knows of none. Another socket: this one may have a ring that nobody can read.
+    return { fd: openPacketSocket(deviceIndex, bufferBytes), ring: undefined };
+  }
+}
+
+/** @param equip is done before the first frame can come */
+function openPacketSocketWith<R>(
+  deviceIndex: number,
+  bufferBytes: number,
+  equip: (fd: number) => R,
+): { fd: number; ring: R } {
   const fd = check(cSocket(AF_PACKET, SOCK_RAW_NONBLOCK_CLOEXEC, 0), 'socket', 'AF_PACKET');
   try {
     setOption(fd, SOL_PACKET, PACKET_VNET_HDR, 1, 'PACKET_VNET_HDR');
@@ -51,16 +84,23 @@ export function openPacketSocket(deviceIndex: number, bufferBytes: number): numb
     setOption(fd, SOL_PACKET, PACKET_AUXDATA, 1, 'PACKET_AUXDATA');
     setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes, 'SO_RCVBUFFORCE');
     setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, bufferBytes, 'SO_SNDBUFFORCE');
+    const ring = equip(fd);
     const address = Buffer.alloc(20); // struct sockaddr_ll
     address.writeUInt16LE(AF_PACKET, 0);
     address.writeUInt16BE(ETH_P_ALL, 2);
     address.writeInt32LE(deviceIndex, 4);
     check(cBind(fd, address, address.length), 'bind', `AF_PACKET to link ${deviceIndex}`);
-    return fd;
+    return { fd, ring };
   } catch (error) {
     closeFd(fd);
     throw error;
   }
+}
+
+/** Takes what a socket has to tell out of it: a device that went away. As long as it is there, poll(2) reports it. */
+export function clearSocketError(fd: number): void {
+  errorLength.writeUInt32LE(4, 0);
+  check(cGetsockopt(fd, SOL_SOCKET, SO_ERROR, socketError, errorLength), 'getsockopt', 'SO_ERROR');
 }
 
 /** What a packet socket counted since the last call; in 32 bits, wrapping. */

@@ -238,7 +238,7 @@ ${RESUME.replace(RESUMING, '')}`,
   },
   {
     name: 'queues go on during a hold',
-    patches: [{ file: 'switch/switch.ts', find: '    if (this.held) return undefined;\n', put: '' }],
+    patches: [{ file: 'switch/switch.ts', find: '    if (this.held) return inspected;\n', put: '' }],
     choice: calm,
     harm: /lost|order|orphan/,
   },

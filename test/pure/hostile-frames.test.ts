@@ -43,6 +43,7 @@ test(
         bench.port('a').inject(frame(sent, { from: station(0), to }));
       }
       bench.send('a');
+      bench.now += 0.5;
     }
     expect(sent).toBe(HOLD_FRAMES_IN_ALL);
     expect(bench.core.flooded).toBe(false);
@@ -51,7 +52,7 @@ test(
     bench.balances();
     bench.core.release(bench.now);
     expect(bench.core.overflowed).toBe(false);
-    bench.run(1000);
+    bench.run(1100);
     expect(bench.core.ledger().map(({ egress }) => egress.held)).toEqual([0, 0, 0, 0, 0, 0]);
     bench.balances();
   },

@@ -59,21 +59,29 @@ describe('pace', () => {
     expect(new Pace().allow(0, 1_000_000)).toBe(1_000_000);
   });
 
-  test('what was held for an idle port goes at 16 frames a millisecond after a burst of 64, however long that lasts', () => {
-    for (const ms of [10, 50, 200, 400]) {
-      const pace = new Pace();
-      pace.begin(1000);
-      const frames = passed(pace, 1000, 1000 + ms);
-      expect(frames).toBeGreaterThan(16 * (ms - 1));
-      expect(frames).toBeLessThanOrEqual(16 * ms + 64 + 1);
-    }
-  });
+  test.each([
+    ['at no rate that is known', 0, 8],
+    ['slowly', 1, 8],
+    ['at 10 frames a millisecond', 10, 20],
+    ['in no time', 1e9, 64],
+  ])(
+    'what came %s goes at %f by 2 within bounds after a burst of 64, however long that lasts',
+    (_came, came, rate) => {
+      for (const ms of [10, 50, 200, 400]) {
+        const pace = new Pace();
+        pace.begin(1000, came);
+        const frames = passed(pace, 1000, 1000 + ms);
+        expect(frames).toBeGreaterThan(rate * (ms - 1));
+        expect(frames).toBeLessThanOrEqual(rate * ms + 64 + 1);
+      }
+    },
+  );
 
   test('a busy port gets the rate it had before the hold', () => {
     const pace = new Pace();
     pace.measure(1000, 0);
     pace.measure(1050, 5000); // 100 a millisecond
-    pace.begin(1100);
+    pace.begin(1100, 1);
     const frames = passed(pace, 1100, 1200, 5000);
     expect(frames).toBeGreaterThan(100 * 98);
     expect(frames).toBeLessThanOrEqual(100 * 100 + 100);
@@ -86,14 +94,14 @@ describe('pace', () => {
         const pace = new Pace();
         const heldFrames = 10_000;
         let waiting = heldFrames;
-        pace.begin(0);
+        pace.begin(0, 0);
         for (const [turn, arrived] of turns.entries()) {
           for (let i = 0; i < arrived; i++) pace.arrived();
           waiting += arrived;
           const count = pace.allow(turn, waiting);
           pace.spend(count);
           waiting -= count;
-          expect(waiting).toBeLessThanOrEqual(heldFrames - 64 - 16 * (turn - 4)); // 4: the burst has in it what it saves up
+          expect(waiting).toBeLessThanOrEqual(heldFrames - 64 - 8 * (turn - 8)); // 8: the burst has in it what it saves up
           expect(count).toBeLessThanOrEqual(arrived + 64);
         }
       }),
@@ -103,7 +111,7 @@ describe('pace', () => {
 
   test('a long refusal does not save up allowance', () => {
     const pace = new Pace();
-    pace.begin(0);
+    pace.begin(0, 0);
     pace.spend(pace.allow(0, 64));
     expect(pace.allow(10_000, 100_000)).toBeLessThanOrEqual(64);
     for (let i = 0; i < 100_000; i++) pace.arrived(); // nothing is taken, and much arrives
