@@ -5,7 +5,8 @@
  * process has live TAPs. All policy is in Stillwire's daemon; in here are a line to it and the descriptors.
  *
  *   PRESUSPEND      the process runs      ask; GO when the daemon holds the network and has drained it
- *   PRECHECKPOINT   its threads stand     ask; GO names the daemon's checkpoint, and the name is saved in our memory
+ *   PRECHECKPOINT   its threads stand     look at the TAPs a last time, for the guest's driver may have set them since;
+ *                                         ask; GO names the daemon's checkpoint, and the name is saved in our memory
  *   RESUME          its image is written  say where; GO when all are
  *   RESTART         another life          show the name; get a TAP for each there was; GO when all may run
  *
@@ -24,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/kcmp.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -58,7 +60,7 @@ static struct nic {
   int fds[MAX_FDS], close_on_exec[MAX_FDS], count;
 } nics[MAX_NICS];
 static int nic_count;
-static struct { char name[IFNAMSIZ]; unsigned long value; } offloads[MAX_NICS]; /* as the process set them last */
+static struct offload { char name[IFNAMSIZ]; unsigned long value; } offloads[MAX_NICS]; /* as the process set them last */
 static char socket_path[108], guest[256], checkpoint[256] = "none";
 static int line = -1; /* to the daemon */
 static int timeout_seconds = 300, wait_for_daemon;
@@ -145,7 +147,7 @@ static const char *hear(char *text, int *descriptor) {
   for (int length = 0; length < LINE_BYTES;) {
     char control[CMSG_SPACE(sizeof(int))];
     struct iovec byte = {text + length, 1}; /* one at a time: what comes after the line is not ours yet */
-    struct msghdr message = {.msg_iov = &byte, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {.msg_iov = &byte, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_LEN(sizeof(int))};
     struct pollfd readable = {.fd = line, .events = POLLIN};
     double left = until - now();
     if (left <= 0) return "did not answer in time";
@@ -191,6 +193,21 @@ static const char *encoded(const char *value, char *text, size_t size) {
   return text;
 }
 
+static void remember_offload(const char *name, unsigned long value) {
+  for (struct offload *offload = offloads; offload < offloads + MAX_NICS; offload++) {
+    if (offload->name[0] != 0 && strcmp(offload->name, name) != 0) continue;
+    strcpy(offload->name, name);
+    offload->value = value;
+    return;
+  }
+}
+
+/* Whether two descriptors of a name are not one and the same queue: copies of a descriptor share its file. */
+static int are_different(const struct nic *nic, int fd) {
+  long self = KERNEL(getpid, 0, 0, 0, 0), differ = kernel(SYS_kcmp, self, self, KCMP_FILE, nic->fds[0], fd);
+  return differ < 0 ? (nic->flags & IFF_MULTI_QUEUE) != 0 : differ != 0; /* a kernel may be without kcmp(2) */
+}
+
 static const char *add_nic(int fd, const struct ifreq *tap) {
   struct nic *nic = nics;
   while (nic < nics + nic_count && strcmp(nic->name, tap->ifr_name) != 0) nic++;
@@ -203,8 +220,10 @@ static const char *add_nic(int fd, const struct ifreq *tap) {
     KERNEL(ioctl, fd, TUNGETSNDBUF, &nic->send_buffer, 0);
     nic->status = KERNEL(fcntl, fd, F_GETFL, 0, 0);
     nic_count++;
-  } else if (nic->flags & IFF_MULTI_QUEUE) {
-    return "has a TAP with several queues, which is not supported: give it one (queues=1)";
+  } else if (are_different(nic, fd)) {
+    return nic->flags & IFF_MULTI_QUEUE
+               ? "has a TAP with several queues, which is not supported: give it one (queues=1)"
+               : "has two TAPs of one name, from two namespaces, which is not supported: rename one";
   }
   if (nic->count == MAX_FDS) return "has more descriptors of one TAP than the plugin takes";
   nic->close_on_exec[nic->count] = KERNEL(fcntl, fd, F_GETFD, 0, 0) & FD_CLOEXEC;
@@ -238,8 +257,11 @@ static const char *find_nics(void) {
   return wrong;
 }
 
-/* Puts a TAP the daemon has handed over where an old one was. What is wrong with it, or NULL. */
-static const char *attach(struct nic *nic, int fd) {
+/*
+ * Puts a TAP the daemon has handed over where an old one was. What is wrong with it, or NULL.
+ * `before` are the offloads of the old ones by their names: the new names may be those of other old ones.
+ */
+static const char *attach(struct nic *nic, const struct offload *before, int fd) {
   struct ifreq tap = {0};
   if (fd < 0) return "handed over no descriptor";
   if (KERNEL(ioctl, fd, TUNGETIFF, &tap, 0) < 0) return "handed over something that is no TAP";
@@ -250,9 +272,9 @@ static const char *attach(struct nic *nic, int fd) {
     return "handed over a TAP whose headers cannot be set";
   }
   for (int i = 0; i < MAX_NICS; i++) {
-    if (strcmp(offloads[i].name, nic->name) != 0 || nic->name[0] == 0) continue;
-    if (KERNEL(ioctl, fd, TUNSETOFFLOAD, offloads[i].value, 0) < 0) return "handed over a TAP without the offloads there were";
-    strcpy(offloads[i].name, tap.ifr_name);
+    if (strcmp(before[i].name, nic->name) != 0) continue;
+    if (KERNEL(ioctl, fd, TUNSETOFFLOAD, before[i].value, 0) < 0) return "handed over a TAP without the offloads there were";
+    remember_offload(tap.ifr_name, before[i].value);
   }
   KERNEL(ioctl, fd, TUNSETSNDBUF, &nic->send_buffer, 0);
   KERNEL(fcntl, fd, F_SETFL, nic->status, 0);
@@ -269,50 +291,65 @@ static const char *attach(struct nic *nic, int fd) {
   return NULL;
 }
 
-/* Asks at a checkpoint. Whether the answer was GO; else the line is closed, and DMTCP goes on without us. */
-static int ask(const char *event, char *answer) {
+static const char *const NO_NETWORK = "this checkpoint of DMTCP has no network, and will not restart";
+
+/* Asks at a checkpoint: 1 for GO, 0 for another answer, -1 for none. Without GO the line is closed, and told what follows. */
+static int ask(const char *event, char *answer, const char *if_not, const char *if_silent) {
   char reason[LINE_BYTES];
-  int descriptor;
+  int descriptor = -1;
   const char *trouble = say("%s", event) ? hear(answer, &descriptor) : "hung up";
-  if (trouble == NULL && descriptor >= 0) KERNEL(close, descriptor, 0, 0, 0);
+  if (descriptor >= 0) KERNEL(close, descriptor, 0, 0, 0);
   if (trouble == NULL && (strcmp(answer, "GO") == 0 || strncmp(answer, "GO ", 3) == 0)) return 1;
   hang_up();
-  strcpy(checkpoint, "none");
   value_of(trouble == NULL ? answer : "", "reason", reason, sizeof reason);
-  tell("this checkpoint of DMTCP has no network, and will not restart: %s %s",
-       trouble == NULL ? "the daemon said" : "the daemon", trouble == NULL ? (*reason ? reason : answer) : trouble);
-  return 0;
+  if (trouble == NULL) tell("%s: the daemon said %s", if_not, *reason ? reason : answer);
+  else tell("%s: the daemon %s", if_silent, trouble);
+  return trouble == NULL ? 0 : -1;
 }
 
 static void before_suspension(void) {
   char event[LINE_BYTES], answer[LINE_BYTES];
-  const char *wrong = find_nics();
+  const char *wrong = find_nics(), *if_silent = wait_for_daemon ? "waits for the daemon" : NO_NETWORK;
   hang_up(); /* of a checkpoint that DMTCP gave up */
   strcpy(checkpoint, "none");
   if (wrong != NULL) {
-    tell("%s; this checkpoint of DMTCP has no network, and will not restart", wrong);
+    tell("%s; %s", wrong, NO_NETWORK);
     return;
   }
   snprintf(event, sizeof event, "PRESUSPEND version=1 guest=%s pid=%ld nics=%d", guest, KERNEL(getpid, 0, 0, 0, 0), nic_count);
-  while (!dial()) {
-    if (!wait_for_daemon) {
-      tell("no daemon at %s; this checkpoint of DMTCP has no network, and will not restart", socket_path);
-      return;
+  for (int told = 0;; told = 1) {
+    if (dial()) {
+      if (ask(event, answer, NO_NETWORK, if_silent) >= 0 || !wait_for_daemon) return;
+    } else if (!told) {
+      tell("no daemon at %s; %s", socket_path, if_silent);
     }
+    if (!wait_for_daemon) return;
     struct timespec second = {.tv_sec = 1};
     KERNEL(nanosleep, &second, 0, 0, 0);
   }
-  ask(event, answer);
 }
 
+static void when_suspended(void) {
+  char answer[LINE_BYTES];
+  int count = nic_count;
+  const char *wrong = find_nics();
+  if (wrong == NULL && nic_count != count) wrong = "got or lost a TAP meanwhile";
+  if (wrong != NULL) {
+    hang_up();
+    tell("%s; %s", wrong, NO_NETWORK);
+  } else if (ask("PRECHECKPOINT", answer, NO_NETWORK, NO_NETWORK) > 0) {
+    value_of(answer, "checkpoint", checkpoint, sizeof checkpoint);
+    if (checkpoint[0] == 0) strcpy(checkpoint, "none");
+  }
+}
+
+/* The image has been written with the name in it: whatever is said now is too late for that. */
 static void when_written(void) {
   char event[LINE_BYTES], path[LINE_BYTES - 16], answer[LINE_BYTES];
   const char *image = dmtcp_get_ckpt_filename != NULL ? dmtcp_get_ckpt_filename() : "";
   snprintf(event, sizeof event, "RESUME image=%s", encoded(image == NULL ? "" : image, path, sizeof path));
-  char kept[sizeof checkpoint];
-  strcpy(kept, checkpoint);
-  if (ask(event, answer)) hang_up();
-  strcpy(checkpoint, kept); /* the image has been written with it: whatever was said now is too late for that */
+  const char *by_itself = "goes on without having been told to";
+  if (ask(event, answer, by_itself, by_itself) > 0) hang_up();
 }
 
 static void refuse(const char *who, const char *why) {
@@ -327,10 +364,13 @@ static void from_restart_environment(const char *name, char *value, size_t size)
 }
 
 static void after_restart(void) {
-  char text[LINE_BYTES], value[LINE_BYTES], daemon[200];
+  char text[LINE_BYTES], value[LINE_BYTES], expected[16], daemon[200];
+  struct offload before[MAX_NICS];
   const char *trouble;
   int descriptor, attached = 0;
   line = -1; /* its number is somebody else's in this life */
+  memcpy(before, offloads, sizeof before);
+  memset(offloads, 0, sizeof offloads);
   from_restart_environment("STILLWIRE_DMTCP_SOCKET", socket_path, sizeof socket_path);
   from_restart_environment("STILLWIRE_GUEST", guest, sizeof guest);
   snprintf(daemon, sizeof daemon, "the daemon at %s", socket_path);
@@ -342,8 +382,9 @@ static void after_restart(void) {
     if ((trouble = hear(text, &descriptor)) != NULL) refuse(daemon, trouble);
     if (strncmp(text, "ATTACH ", 7) == 0) {
       value_of(text, "nic", value, sizeof value);
-      if (attached == nic_count || atoi(value) != attached) refuse(daemon, "handed over a TAP there is no place for");
-      if ((trouble = attach(&nics[attached], descriptor)) != NULL) refuse(daemon, trouble);
+      snprintf(expected, sizeof expected, "%d", attached);
+      if (attached == nic_count || strcmp(value, expected) != 0) refuse(daemon, "handed over a TAP there is no place for");
+      if ((trouble = attach(&nics[attached], before, descriptor)) != NULL) refuse(daemon, trouble);
       if (!say("ATTACHED nic=%d", attached++)) refuse(daemon, "hung up");
     } else if (strcmp(text, "GO") == 0) {
       if (attached < nic_count) refuse(daemon, "did not hand over a TAP for each there was");
@@ -357,14 +398,11 @@ static void after_restart(void) {
 }
 
 static void on_event(int event, void *data) {
-  char answer[LINE_BYTES];
   (void)data;
   if (socket_path[0] == 0) return;
   if (event == PRESUSPEND) before_suspension();
-  else if (event == PRECHECKPOINT && line >= 0 && ask("PRECHECKPOINT", answer)) {
-    value_of(answer, "checkpoint", checkpoint, sizeof checkpoint);
-    if (checkpoint[0] == 0) strcpy(checkpoint, "none");
-  } else if (event == RESUME && line >= 0) when_written();
+  else if (event == PRECHECKPOINT && line >= 0) when_suspended();
+  else if (event == RESUME && line >= 0) when_written();
   else if (event == RESTART) after_restart();
 }
 
@@ -390,12 +428,7 @@ int ioctl(int fd, unsigned long request, ...) {
   }
   struct ifreq tap = {0};
   if (request == TUNSETOFFLOAD && result == 0 && KERNEL(ioctl, fd, TUNGETIFF, &tap, 0) == 0) {
-    for (int i = 0; i < MAX_NICS; i++) {
-      if (offloads[i].name[0] != 0 && strcmp(offloads[i].name, tap.ifr_name) != 0) continue;
-      strcpy(offloads[i].name, tap.ifr_name);
-      offloads[i].value = argument;
-      break;
-    }
+    remember_offload(tap.ifr_name, argument);
   }
   return result;
 }

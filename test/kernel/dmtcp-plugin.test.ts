@@ -3,6 +3,7 @@
  * end that this file plays. No DMTCP is needed. What DMTCP itself does around it is another matter (test/guest).
  */
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -116,6 +117,7 @@ class Host {
   readonly #process: ChildProcessWithoutNullStreams;
   readonly #answers: AsyncIterator<string, undefined>;
   readonly ended: Promise<number | null>;
+  /** What it has said, as far as it has been read: that may be a moment after the answer to a command. */
   errors = '';
 
   private constructor(environment: Record<string, string>) {
@@ -231,7 +233,38 @@ describe('a checkpoint', () => {
     await host.open(`tap many ${MULTI_QUEUE}`);
     for (const event of [PRESUSPEND, PRECHECKPOINT, RESUME]) expect(await host.event(event)).toBe('0');
     expect(desk.connections).toBe(0);
-    expect(host.errors).toMatch(/guest vm: has a TAP with several queues.*queues=1.*will not restart/);
+    await expect
+      .poll(() => host.errors)
+      .toMatch(/guest vm: has a TAP with several queues.*queues=1.*will not restart/);
+  });
+
+  test('one queue of several that could be, with a copy of its descriptor, is a NIC', async () => {
+    const host = await start();
+    await host.open(`dup ${await host.open(`tap many ${MULTI_QUEUE}`)}`);
+    const [asked] = await checkpoint(host, 'one', PRESUSPEND);
+    expect(asked).toContain('nics=1');
+  });
+
+  test('two TAPs of one name are not taken for one', async () => {
+    const host = await start();
+    await host.open('tap same 0');
+    expect(await host.do(`enter ${namespacePath(namespace)}`)).toBe('0');
+    await host.open('tap same 0');
+    expect(await host.event(PRESUSPEND)).toBe('0');
+    expect(desk.connections).toBe(0);
+    await expect
+      .poll(() => host.errors)
+      .toMatch(/two TAPs of one name, from two namespaces.*will not restart/);
+  });
+
+  test('a TAP that comes while the daemon holds the network is one too many', async () => {
+    const host = await start();
+    await host.open('tap one 0');
+    await checkpoint(host, '', PRESUSPEND);
+    await host.open('tap two 0');
+    expect(await host.event(PRECHECKPOINT)).toBe('0');
+    expect(await desk.heard()).toBe('(closed)');
+    await expect.poll(() => host.errors).toMatch(/got or lost a TAP meanwhile; .*will not restart/);
   });
 
   test.each([
@@ -251,10 +284,10 @@ describe('a checkpoint', () => {
       else desk.say(words.includes('without') ? 'G'.repeat(2000) : `${words}\n`);
       expect(await done).toBe('0');
       for (const left of [PRECHECKPOINT, RESUME]) expect(await host.event(left)).toBe('0');
-      expect(host.errors).toContain(
-        'guest vm: this checkpoint of DMTCP has no network, and will not restart',
-      );
-      expect(host.errors).toContain(reason);
+      await expect
+        .poll(() => host.errors)
+        .toContain('guest vm: this checkpoint of DMTCP has no network, and will not restart');
+      await expect.poll(() => host.errors).toContain(reason);
       const restarted = host.event(RESTART);
       await desk.heard(); // closed
       expect(await desk.heard()).toContain('checkpoint=none');
@@ -271,6 +304,9 @@ describe('a checkpoint', () => {
     await desk.heard();
     desk.hangUp();
     expect(await done).toBe('0');
+    await expect
+      .poll(() => host.errors)
+      .toBe('stillwire: guest vm: goes on without having been told to: the daemon hung up\n');
     const restarted = host.event(RESTART);
     await desk.heard(); // closed
     expect(await desk.heard()).toContain('checkpoint=kept');
@@ -281,13 +317,13 @@ describe('a checkpoint', () => {
   test('a daemon that says nothing is waited for as long as was said', async () => {
     const host = await start({ STILLWIRE_DMTCP_TIMEOUT: '1' });
     expect(await host.event(PRESUSPEND)).toBe('0');
-    expect(host.errors).toContain('did not answer in time');
+    await expect.poll(() => host.errors).toContain('did not answer in time');
   });
 
   test('without a daemon it goes on', async () => {
     const host = await start({ STILLWIRE_DMTCP_SOCKET: '/nowhere/at/all' });
     for (const event of [PRESUSPEND, PRECHECKPOINT, RESUME]) expect(await host.event(event)).toBe('0');
-    expect(host.errors).toContain('no daemon at /nowhere/at/all');
+    await expect.poll(() => host.errors).toContain('no daemon at /nowhere/at/all');
   });
 
   test('or waits until there is one, if that is wanted', async () => {
@@ -309,6 +345,20 @@ describe('a checkpoint', () => {
     });
     expect(await late).toContain('PRESUSPEND');
     expect(await done).toBe('0');
+  });
+
+  test('and asks again if the daemon went away before it answered', async () => {
+    const host = await start({ STILLWIRE_DMTCP_UNREACHABLE: 'wait' });
+    const done = host.event(PRESUSPEND);
+    await desk.heard();
+    desk.hangUp();
+    expect(await desk.heard()).toBe('(closed)');
+    expect(await desk.heard()).toContain('PRESUSPEND');
+    desk.say('SKIP reason=no\n'); // which is an answer
+    expect(await done).toBe('0');
+    await expect
+      .poll(() => host.errors)
+      .toMatch(/waits for the daemon: the daemon hung up\n.*will not restart: the daemon said no\n$/);
   });
 
   test('a process that nobody told of a daemon is left alone', async () => {
@@ -357,9 +407,69 @@ describe('a restart', () => {
     const before = frames();
     expect(await host.do(`send ${twin}`)).toBe('72');
     expect(frames()).toBe(before + 1);
+    ip('-n', namespace, 'addr', 'add', '10.9.9.1/24', 'dev', 'other2');
+    ip('-n', namespace, 'neigh', 'add', '10.9.9.2', 'lladdr', '02:00:00:00:00:02', 'dev', 'other2');
+    const sender = createSocket('udp4');
+    await new Promise((resolve) => sender.send(Buffer.alloc(1000), 9, '10.9.9.2', resolve));
+    sender.close();
+    let read: string;
+    do read = await host.do(`read ${two}`);
+    while (Number(read.split(' ')[0]) > 0 && read !== '1054'); // the kernel's own for IPv6 may come first
+    expect(read).toBe('1054'); // 12 of header, 14 of Ethernet, 28 of IP and UDP
     expect(await desk.heard()).toBe('(closed)');
     const heard = await checkpoint(host, 'two'); // and again, in its second life
     expect(heard[0]).toContain('nics=2');
+  });
+
+  /** Restarts onto TAPs of these names. */
+  async function restart(host: Host, ...names: string[]): Promise<void> {
+    const done = host.event(RESTART);
+    expect(await desk.heard()).toBe('(closed)');
+    await desk.heard();
+    for (const [nic, name] of names.entries()) {
+      desk.give(`ATTACH nic=${nic}\n`, newTap(name));
+      expect(await desk.heard()).toBe(`ATTACHED nic=${nic}`);
+    }
+    desk.say('GO\n');
+    expect(await done).toBe('0');
+    expect(await desk.heard()).toBe('(closed)');
+  }
+
+  test('names that other NICs had before do not mix up what was set, in no life', async () => {
+    const host = await start();
+    const one = await host.open('tap t1 0');
+    const two = await host.open('tap t2 0');
+    await host.do(`offload ${two} 0`); // the order in which they were set is not that of the NICs
+    await host.do(`offload ${one} ${OFFLOADS}`);
+    await checkpoint(host);
+    for (const fd of [one, two]) await host.do(`lose ${fd}`);
+    await restart(host, 't2', 't1');
+    expect([takesSuperFrames('t2'), takesSuperFrames('t1')]).toEqual([true, false]);
+    await host.do(`offload ${one} 0`);
+    await host.do(`offload ${two} ${OFFLOADS}`);
+    await checkpoint(host, 'two');
+    for (const fd of [one, two]) await host.do(`lose ${fd}`);
+    for (const fd of taps.splice(0)) closeFd(fd);
+    await restart(host, 't2', 't3');
+    expect([takesSuperFrames('t2'), takesSuperFrames('t3')]).toEqual([false, true]);
+  });
+
+  test('what the guest sets while the daemon holds the network is set again', async () => {
+    const host = await start();
+    const tap = await host.open('tap one 0');
+    await checkpoint(host, '', PRESUSPEND);
+    await host.do(`header ${tap} 10`);
+    await host.do(`offload ${tap} ${OFFLOADS}`);
+    for (const event of [PRECHECKPOINT, RESUME]) {
+      const done = host.event(event);
+      await desk.heard();
+      desk.say('GO checkpoint=late\n');
+      await done;
+    }
+    await host.do(`lose ${tap}`);
+    await restart(host, 'late');
+    expect(await host.do(`show ${tap}`)).toContain('late header=10');
+    expect(takesSuperFrames('late')).toBe(true);
   });
 
   test('finds the daemon where the environment of the restart says', async () => {
@@ -380,6 +490,8 @@ describe('a restart', () => {
     ['it may go without its TAPs', () => desk.say('GO\n'), /did not hand over a TAP for each/],
     ['no descriptor comes', () => desk.say('ATTACH nic=0\n'), /handed over no descriptor/],
     ['another NIC comes first', () => desk.give('ATTACH nic=1\n', newTap('wrong1')), /no place for/],
+    ['no NIC is named', () => desk.give('ATTACH\n', home), /no answer/],
+    ['a NIC without a number comes', () => desk.give('ATTACH nic=\n', newTap('wrong2')), /no place for/],
     ['something else comes', () => desk.give('ATTACH nic=0\n', home), /something that is no TAP/],
     ['nothing comes', () => undefined, /did not answer in time/],
   ];

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +86,7 @@ static void show_madvise(void) {
 
 int main(void) {
   char text[4096], name[4096];
-  int a;
+  int a, c;
   unsigned long b;
   setvbuf(stdout, NULL, _IOLBF, 0);
   if (dmtcp_initialize_plugin == NULL) return 1;
@@ -93,6 +94,8 @@ int main(void) {
   printf("ready %s %s\n", plugin.api, plugin.name);
   while (fgets(text, sizeof text, stdin) != NULL) {
     if (sscanf(text, "tap %s %d", name, &a) == 2) answer(open_tap(name, a));
+    else if (sscanf(text, "enter %s", name) == 1) answer(setns(open(name, O_RDONLY | O_CLOEXEC), CLONE_NEWNET));
+    else if (sscanf(text, "header %d %d", &a, &c) == 2) answer(ioctl(a, TUNSETVNETHDRSZ, &c));
     else if (sscanf(text, "offload %d %lu", &a, &b) == 2) answer(ioctl(a, TUNSETOFFLOAD, b));
     else if (sscanf(text, "sndbuf %d %lu", &a, &b) == 2) answer(ioctl(a, TUNSETSNDBUF, &b));
     else if (sscanf(text, "dup %d", &a) == 1) answer(dup(a));
