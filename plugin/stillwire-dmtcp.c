@@ -18,7 +18,8 @@
  *
  * No header of DMTCP's is needed: events and descriptor are the same in 3.x, 4.x and 5.0. Events run in DMTCP's own
  * thread while its wrappers stand around libc, which would have the plugin's descriptors saved and its calls wait for
- * the checkpoint that they are part of; so in here the kernel is called directly. docs/dmtcp-protocol.md has the lines.
+ * the checkpoint that they are part of; so in here the kernel is called directly. Nor is memory allocated: a thread may
+ * have been suspended in malloc(3). docs/dmtcp-protocol.md has the lines.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -231,8 +232,6 @@ static const char *add_nic(int fd, const struct ifreq *tap) {
   return NULL;
 }
 
-static int compare(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
-
 /* Finds every TAP of the process, in the order of their descriptors. What is wrong with them, or NULL. */
 static const char *find_nics(void) {
   struct entry { unsigned long inode, offset; unsigned short length; unsigned char type; char name[]; };
@@ -244,12 +243,14 @@ static const char *find_nics(void) {
   if (directory < 0) return "does not see its own descriptors in /proc";
   while ((size = KERNEL(getdents64, directory, entries, sizeof entries, 0)) > 0) {
     for (long at = 0; at < size; at += ((struct entry *)(entries + at))->length) {
-      int fd = atoi(((struct entry *)(entries + at))->name);
-      if (((struct entry *)(entries + at))->name[0] != '.' && fd != directory && count < 4096) fds[count++] = fd;
+      int fd = atoi(((struct entry *)(entries + at))->name), place = count;
+      if (((struct entry *)(entries + at))->name[0] == '.' || fd == directory || count == 4096) continue;
+      for (; place > 0 && fds[place - 1] > fd; place--) fds[place] = fds[place - 1]; /* they come in order, as a rule */
+      fds[place] = fd;
+      count++;
     }
   }
   KERNEL(close, directory, 0, 0, 0);
-  qsort(fds, count, sizeof *fds, compare);
   for (int i = 0; i < count && wrong == NULL; i++) {
     struct ifreq tap = {0};
     if (KERNEL(ioctl, fds[i], TUNGETIFF, &tap, 0) == 0 && (tap.ifr_flags & IFF_TAP)) wrong = add_nic(fds[i], &tap);
