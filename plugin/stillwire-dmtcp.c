@@ -41,7 +41,7 @@
 #include <time.h>
 
 enum { PRESUSPEND = 15, PRECHECKPOINT = 16, RESUME = 17, RESTART = 18 }; /* dmtcp.h, DmtcpEvent_t */
-enum { MAX_NICS = 32, MAX_FDS = 8, LINE_BYTES = 1024, REFUSED = 98 };
+enum { MAX_NICS = 32, MAX_FDS = 8, LINE_BYTES = 1024, MAX_PATH_BYTES = 900, REFUSED = 98 };
 enum { HIGH_FD = 600 }; /* above a process's own descriptors, below those that DMTCP keeps for itself */
 
 struct descriptor { /* dmtcp.h, DmtcpPluginDescriptor_t */
@@ -51,7 +51,7 @@ struct descriptor { /* dmtcp.h, DmtcpPluginDescriptor_t */
 extern void dmtcp_register_plugin(struct descriptor) __attribute__((weak));
 extern void *dmtcp_dlsym(void *, const char *) __attribute__((weak));
 extern void dmtcp_initialize(void) __attribute__((weak));
-extern int dmtcp_get_restart_env(const char *, char *, size_t) __attribute__((weak));
+extern int dmtcp_protected_environ_fd(void) __attribute__((weak));
 extern const char *dmtcp_get_ckpt_filename(void) __attribute__((weak));
 
 /* A TAP of the process, with what a new one has to be told to be like it. */
@@ -183,12 +183,14 @@ static void value_of(const char *text, const char *key, char *value, size_t size
   value[put] = 0;
 }
 
-/* A path as it goes into a line: names of guests and checkpoints need no encoding. */
+/* A path as it goes into a line, empty if it does not fit: names of guests and checkpoints need no encoding. */
 static const char *encoded(const char *value, char *text, size_t size) {
   size_t put = 0;
-  for (; *value != 0 && put + 4 < size; value++) {
-    if (*value > ' ' && *value != '%') text[put++] = *value;
-    else put += snprintf(text + put, size - put, "%%%02x", (unsigned char)*value);
+  for (; *value != 0; value++) {
+    unsigned char byte = (unsigned char)*value;
+    if (put + 4 > size) return "";
+    if (byte > ' ' && byte != '%' && byte != 0x7f) text[put++] = *value;
+    else put += snprintf(text + put, size - put, "%%%02x", byte);
   }
   text[put] = 0;
   return text;
@@ -346,7 +348,7 @@ static void when_suspended(void) {
 
 /* The image has been written with the name in it: whatever is said now is too late for that. */
 static void when_written(void) {
-  char event[LINE_BYTES], path[LINE_BYTES - 16], answer[LINE_BYTES];
+  char event[LINE_BYTES], path[MAX_PATH_BYTES], answer[LINE_BYTES];
   const char *image = dmtcp_get_ckpt_filename != NULL ? dmtcp_get_ckpt_filename() : "";
   snprintf(event, sizeof event, "RESUME image=%s", encoded(image == NULL ? "" : image, path, sizeof path));
   const char *by_itself = "goes on without having been told to";
@@ -358,10 +360,27 @@ static void refuse(const char *who, const char *why) {
   kernel(SYS_exit_group, REFUSED, 0, 0, 0, 0);
 }
 
+/*
+ * The environment of the restart lies in a file of DMTCP's, each variable ended by a zero. It is read here, for
+ * dmtcp_get_restart_env() finds only what begins in its first eight bytes (3.0 to 5.0: it compares with the size of a
+ * pointer to its buffer).
+ */
 static void from_restart_environment(const char *name, char *value, size_t size) {
-  char other[4096] = "";
-  if (dmtcp_get_restart_env == NULL || dmtcp_get_restart_env(name, other, sizeof other) != 0) return;
-  if (*other != 0 && strlen(other) < size) strcpy(value, other);
+  char block[4096], variable[512];
+  size_t length = 0, named = strlen(name);
+  long count, offset = 0, fd = dmtcp_protected_environ_fd != NULL ? dmtcp_protected_environ_fd() : -1;
+  while ((count = KERNEL(pread64, fd, block, sizeof block, offset)) > 0) {
+    for (long i = 0; i < count; i++) {
+      if (length < sizeof variable) variable[length] = block[i];
+      length++;
+      if (block[i] != 0) continue;
+      const char *found = variable + named + 1;
+      int is_it = length <= sizeof variable && strncmp(variable, name, named) == 0 && variable[named] == '=';
+      if (is_it && *found != 0 && strlen(found) < size) strcpy(value, found);
+      length = 0;
+    }
+    offset += count;
+  }
 }
 
 static void after_restart(void) {

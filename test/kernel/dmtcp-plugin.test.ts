@@ -212,6 +212,14 @@ describe('a checkpoint', () => {
     await checkpoint(host, 'two');
   });
 
+  test.each([
+    ['/Bücher/gäste.dmtcp', '/Bücher/gäste.dmtcp'],
+    [`/${'x'.repeat(2000)}`, ''], // a line cut in its middle would name another file
+  ])('the path of its image %s', async (path, told) => {
+    const heard = await checkpoint(await start({ IMAGE: path }));
+    expect(heard[2]).toBe(`RESUME image=${told}`);
+  });
+
   test('a descriptor that was duplicated is one NIC; without NICs it is asked all the same', async () => {
     const host = await start();
     const done = host.event(PRESUSPEND);
