@@ -9,7 +9,7 @@ import { StillwireError } from '../errors/index.js';
 import type { DmtcpDefinition } from '../definition/definition.js';
 import type { DmtcpGroup } from './dmtcp-group.js';
 import type { DmtcpImages } from './dmtcp-images.js';
-import { disksOf } from './dmtcp-disks.js';
+import { disksOf, printedFiles } from './dmtcp-disks.js';
 import type { DmtcpPassage } from './dmtcp-passage.js';
 import type { Guest, GuestIdentity, RunState, WritableDisk } from './guest.js';
 import type { HypervisorProcess } from './hypervisor-process.js';
@@ -63,8 +63,9 @@ export class DmtcpGuest implements Guest {
 
   writableDisks(): Promise<WritableDisk[]> {
     const { runDirectory, definition } = this.#parts;
+    const printed = printedFiles(definition.args);
     const isOurs = (path: string): boolean =>
-      path === definition.consoleLog || path.startsWith(`${runDirectory}/`);
+      path === definition.consoleLog || printed.has(path) || path.startsWith(`${runDirectory}/`);
     return Promise.resolve(this.pid === undefined ? [] : disksOf(this.pid, isOurs));
   }
 

@@ -4,9 +4,12 @@
  * The directory that DMTCP knows from the guest's start is a symbolic link, turned before each checkpoint to a directory
  * beside the state file: so the image is written where it is to lie, and handing it over is a rename. At other times it
  * leads to a directory for images that nobody asked us for; they are removed before the next is written.
+ *
+ * While a guest is started it is a directory indeed: dmtcp_restart opens it, and the process goes by what the kernel then
+ * calls it, which of a link would be where it led.
  */
 import { constants } from 'node:fs';
-import { chmod, copyFile, link, mkdir, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, copyFile, link, mkdir, readdir, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { StillwireError } from '../errors/index.js';
@@ -31,9 +34,16 @@ export class DmtcpImages {
   }
 
   static async open(guest: string, runDirectory: string): Promise<DmtcpImages> {
-    const images = new DmtcpImages(guest, runDirectory);
-    await images.#turn(images.#idle);
+    const images = new DmtcpImages(guest, await realpath(runDirectory));
+    await rm(images.directory, { recursive: true, force: true });
+    await mkdir(images.directory, { mode: 0o700 });
     return images;
+  }
+
+  /** The guest knows its directory by name: it can become a link. */
+  async settle(): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+    await this.#turn(this.#idle);
   }
 
   async #turn(target: string): Promise<void> {
@@ -70,6 +80,7 @@ export class DmtcpImages {
       const image = await this.#whole(signal);
       await chmod(image, 0o600);
       await move(image, file);
+      await this.rest();
       return (await stat(file)).size;
     } catch (error) {
       if (signal.aborted || error instanceof StillwireError) throw error;
@@ -85,7 +96,8 @@ export class DmtcpImages {
       const names = await readdir(this.#target);
       const whole = names.filter((name) => name.endsWith('.dmtcp'));
       const [image] = whole;
-      if (image !== undefined && whole.length === 1 && names.length === 1) return join(this.#target, image);
+      const unfinished = names.some((name) => name.endsWith('.temp'));
+      if (image !== undefined && whole.length === 1 && !unfinished) return join(this.#target, image);
       if (whole.length > 1) throw this.#say(`DMTCP has written several images: ${whole.join(', ')}`);
       const sizes = await Promise.all(
         names.map((name) => stat(join(this.#target, name)).catch(() => undefined)),

@@ -1,6 +1,6 @@
 /**
  * The language between the DMTCP plugin in a guest's process and this daemon: docs/dmtcp-protocol.md. Lines of text,
- * `WORD key=value key=value`; in values `%25` stands for a percent sign, `%20` for a space and `%0a` for a line feed.
+ * `WORD key=value key=value`; in values `%20` stands for a space, `%25` for a percent sign, and so on for every ASCII.
  *
  * What comes in is from a process that a guest's owner may have replaced, so it is read strictly: a word or key that is
  * not in the language, a number that is none, a line too long, and the conversation is over.
@@ -31,7 +31,7 @@ const REPORTS = {
   /** The threads of all processes of the computation are suspended. */
   PRECHECKPOINT: z.strictObject({}),
   /** The image is written, or with forked checkpointing being written; the threads are suspended still. */
-  RESUME: z.strictObject({ image: z.string().min(1).max(900).exactOptional() }),
+  RESUME: z.strictObject({ image: z.string().max(900).exactOptional() }),
   /** The process was brought back from an image, which has this id in it. */
   RESTART: z.strictObject({ ...who, checkpoint: z.string().regex(/^[0-9a-z-]{1,64}$/) }),
   /** The descriptor of this NIC has taken the place of the old one. */
@@ -51,11 +51,9 @@ export const fault = (words: string): StillwireError =>
 const shown = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 
 function decode(value: string): string {
-  return value.replace(/%(..?)?/g, (code) => {
-    if (code === '%25') return '%';
-    if (code === '%20') return ' ';
-    if (code === '%0a' || code === '%0A') return '\n';
-    throw fault(`sent a value with ${shown(code)} in it`);
+  return value.replace(/%.{0,2}/g, (code) => {
+    if (!/^%[0-7][0-9a-f]$/i.test(code)) throw fault(`sent a value with ${shown(code)} in it`);
+    return String.fromCharCode(Number.parseInt(code.slice(1), 16));
   });
 }
 
@@ -67,7 +65,7 @@ export function parseReport(line: string): Report {
   if (!isWord(word)) throw fault(`sent ${shown(line)}, which this version does not know`);
   const values = new Map<string, string>();
   for (const pair of pairs) {
-    const [, key, value] = /^([a-z]{1,32})=(.+)$/.exec(pair) ?? [];
+    const [, key, value] = /^([a-z]{1,32})=(.*)$/.exec(pair) ?? [];
     if (key === undefined || value === undefined || values.has(key))
       throw fault(`sent ${shown(line)}: ${shown(pair)} is not to be understood`);
     values.set(key, decode(value));

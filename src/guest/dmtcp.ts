@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DmtcpDefinition } from '../definition/definition.js';
 import { StillwireError } from '../errors/index.js';
-import { closeFd, O_RDONLY, openFd } from '../sys/fd.js';
+import { closeFd, keepInheritedFds, O_RDONLY, openFd } from '../sys/fd.js';
 import { vnetHeaderBytes } from '../sys/tap.js';
 import type { DmtcpCall } from './dmtcp-call.js';
 import type { FirstReport } from './dmtcp-desk.js';
@@ -107,7 +107,7 @@ class Starting {
     await this.#patiently(START_BOUND_MS, 'DMTCP has not taken it up', async () => {
       return (await group.coordinator.peers()) >= place;
     });
-    return this.#guest(process, images, version);
+    return await this.#guest(process, images, version);
   }
 
   async bringBack({ stateFile, checkpointId }: NonNullable<StartDmtcpOptions['incoming']>): Promise<Guest> {
@@ -130,7 +130,7 @@ class Starting {
       if (call === undefined || report === undefined) throw fault('has not reported');
       const became = this.#become(child, call);
       await this.#attach(call, report, checkpointId);
-      return this.#guest(became, images, version, call);
+      return await this.#guest(became, images, version, call);
     } catch (error) {
       group.desk.leave(name);
       throw error;
@@ -156,8 +156,10 @@ class Starting {
       STILLWIRE_DMTCP_SOCKET: group.desk.path,
       STILLWIRE_GUEST: name,
       STILLWIRE_DMTCP_UNREACHABLE: definition.dmtcp.unreachable,
+      ...(definition.dmtcp.forked && { DMTCP_FORKED_CHECKPOINT: '1' }),
     };
     const logFile = this.#logFile;
+    keepInheritedFds(); // a shell's pipe, say: DMTCP would restore it as something else, and a restart wait for it for ever
     this.#child = await QemuProcess.start({ guest: name, program, args, fds, logFile, environment });
     if (this.#killed) await this.#child.kill();
     return this.#child;
@@ -221,7 +223,13 @@ class Starting {
     }
   }
 
-  #guest(process: HypervisorProcess, images: DmtcpImages, version: string, call?: DmtcpCall): Guest {
+  async #guest(
+    process: HypervisorProcess,
+    images: DmtcpImages,
+    version: string,
+    call?: DmtcpCall,
+  ): Promise<Guest> {
+    await images.settle();
     const { name, definition, group, runDirectory } = this.#options;
     const waiting = call && {
       waiting: async (): Promise<void> => {
