@@ -61,6 +61,7 @@ export class DmtcpRound {
     const end = performance.now() + boundMs;
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
+      if (this.#givenUp !== undefined) throw new StillwireError('GUEST_FAILED', this.#givenUp);
       const { missing } = this;
       if (missing.length === 0) return;
       const left = end - performance.now();
