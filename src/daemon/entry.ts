@@ -31,6 +31,8 @@ import { ApiServer } from './server.js';
 
 /** Bounds of our log and of what a QEMU says; the run directory is often in memory. */
 const LOG_BYTES = 4 * 1024 * 1024;
+/** What DMTCP's coordinator of the network says, a prompt a second among it. */
+const DMTCP_LOG = 'dmtcp-coordinator.log';
 /** Bound of what a guest prints on its console. */
 const CONSOLE_LOG_BYTES = 64 * 1024 * 1024;
 
@@ -135,7 +137,7 @@ class Daemon<J extends Job> {
   #logsOf(live: LiveNetwork): BoundedFile[] {
     const { directory, log } = this.#claim.paths;
     const guests = Object.entries(live.definition.guests);
-    const said = [log, ...guests.map(([name]) => join(directory, `${name}.log`))];
+    const said = [log, join(directory, DMTCP_LOG), ...guests.map(([name]) => join(directory, `${name}.log`))];
     const printed = guests.flatMap(([, guest]) => (isAdopted(guest) ? [] : (guest.consoleLog ?? [])));
     return [
       ...said.map((path) => ({ path, bytes: LOG_BYTES })),

@@ -104,8 +104,7 @@ export const transportOf = (nic: NicDefinition | AdoptedNic): NicTransport =>
 /** A QEMU under DMTCP. */
 export type DmtcpDefinition = QemuDefinition & { readonly dmtcp: DmtcpSettings };
 
-export const isDmtcp = (guest: GuestDefinition): guest is DmtcpDefinition =>
-  'dmtcp' in guest;
+export const isDmtcp = (guest: GuestDefinition): guest is DmtcpDefinition => 'dmtcp' in guest;
 
 export const isAdopted = (guest: GuestDefinition): guest is AdoptedDefinition => 'adopt' in guest;
 

@@ -19,7 +19,7 @@ export interface ProcessOptions {
   readonly fds: readonly number[];
   /** Receives stdout and stderr; emptied first. */
   readonly logFile: string;
-  /** Added to our environment. */
+  /** Added to our environment, before all else: dmtcp_get_restart_env of DMTCP 3 finds nothing but the first variable. */
   readonly environment?: Readonly<Record<string, string>>;
   /** What is started, in the words that tell its end. Default: QEMU. */
   readonly what?: string;
@@ -61,7 +61,7 @@ export class QemuProcess extends HypervisorProcess {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND;
     const log = openSync(logFile, flags, 0o600);
     try {
-      const env = { ...process.env, ...environment };
+      const env = { ...environment, ...process.env, ...environment }; // ours first: see ProcessOptions
       const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log, ...fds], env });
       const started = new QemuProcess(child, logFile, what);
       await new Promise<void>((resolve, reject) => {

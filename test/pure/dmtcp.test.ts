@@ -107,7 +107,10 @@ test('one that DMTCP does not reach: it is named, and who came goes on without u
 test('one that comes too late is let through, and begins no checkpoint of its own', async () => {
   lab = await Lab.open(['a', 'b']);
   let begun = 0;
-  lab.group.onForeign = () => Promise.resolve(void begun++);
+  lab.group.onForeign = () => {
+    begun++;
+    return Promise.resolve();
+  };
   const stopping = Promise.all(['a', 'b'].map((name) => failure(lab.guest(name).stop())));
   const early = await lab.begins('a');
   await stopping;
