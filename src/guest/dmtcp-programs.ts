@@ -1,6 +1,8 @@
 /** DMTCP's programs, as they are found on PATH, and its version. */
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { thisMachine } from '../definition/surroundings.js';
 import { StillwireError } from '../errors/index.js';
 
 const execute = promisify(execFile);
@@ -35,4 +37,13 @@ export async function runDmtcp(program: DmtcpProgram, ...args: string[]): Promis
 export async function dmtcpVersion(program: DmtcpProgram = 'dmtcp_launch'): Promise<string> {
   const said = await runDmtcp(program, '--version');
   return /\b(\d+\.\d+(?:\.\d+)?(?:[-+.\w]*)?)/.exec(said)?.[1] ?? 'unknown';
+}
+
+/**
+ * Whether this DMTCP was built with forked checkpointing (`--enable-forked-checkpointing`). It has no option that tells:
+ * its dmtcp_launch sets a variable then, whose name is in it. Set by hand in another build, 5.0 and 3.2 die of it.
+ */
+export async function canFork(): Promise<boolean> {
+  const launch = thisMachine.findProgram('dmtcp_launch');
+  return launch !== undefined && (await readFile(launch)).includes('DMTCP_FORKED_CHECKPOINT');
 }

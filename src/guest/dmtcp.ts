@@ -21,7 +21,7 @@ import { DmtcpGuest } from './dmtcp-guest.js';
 import { DmtcpImages } from './dmtcp-images.js';
 import { fault, type ReportOf } from './dmtcp-lines.js';
 import { pluginFile } from './dmtcp-plugin-file.js';
-import { dmtcpVersion } from './dmtcp-programs.js';
+import { canFork, dmtcpVersion } from './dmtcp-programs.js';
 import { FoundProcess } from './found-process.js';
 import type { Guest } from './guest.js';
 import type { HypervisorProcess } from './hypervisor-process.js';
@@ -90,6 +90,9 @@ class Starting {
   async boot(): Promise<Guest> {
     const { name, definition, group, tapFds } = this.#options;
     const [version, plugin, images] = await this.#preliminaries();
+    if (definition.dmtcp.forked && !(await canFork())) {
+      throw new StillwireError('GUEST_FAILED', 'this DMTCP was built without --enable-forked-checkpointing');
+    }
     const place = await group.launch();
     const { plugins } = definition.dmtcp;
     const args = [
@@ -156,7 +159,6 @@ class Starting {
       STILLWIRE_DMTCP_SOCKET: group.desk.path,
       STILLWIRE_GUEST: name,
       STILLWIRE_DMTCP_UNREACHABLE: definition.dmtcp.unreachable,
-      ...(definition.dmtcp.forked && { DMTCP_FORKED_CHECKPOINT: '1' }),
     };
     const logFile = this.#logFile;
     keepInheritedFds(); // a shell's pipe, say: DMTCP would restore it as something else, and a restart wait for it for ever
