@@ -9,6 +9,8 @@
  * a failed commit resumes and releases as any failure does. A guest that dies or resets on the way, a lost hold or the
  * caller's abort ends it the same way: no image, everybody running, traffic flowing.
  */
+import { randomUUID } from 'node:crypto';
+import { isDmtcp } from '../definition/index.js';
 import { StillwireError } from '../errors/index.js';
 import type { Guest } from '../guest/index.js';
 import { ImageDraft, removeCheckpoint, type CommittedImage, type GuestRecord } from '../image/index.js';
@@ -61,10 +63,13 @@ export interface CheckpointOptions {
 
 /** A checkpoint holds no longer than this, whatever happens to us. */
 const LEASE_MS = 15 * 60_000;
+const NOTHING = Promise.resolve();
 /** How long the report waits for the queues to run empty. */
 const RELEASE_BOUND_MS = 10_000;
 
-const stateFile = (guest: string): string => `guests/${guest}/state.qemu`;
+/** A state of DMTCP's is its image of a process, and its programs want the name to end so. */
+const stateFile = (guest: string, dmtcp: boolean): string =>
+  `guests/${guest}/state.${dmtcp ? 'dmtcp' : 'qemu'}`;
 
 /**
  * Takes one checkpoint.
@@ -95,6 +100,8 @@ class Taking {
   readonly #abort = new AbortController();
   readonly #signal: AbortSignal;
   #mark: Mark | undefined;
+  /** Known before the guests are saved: it gets into those states that can carry it. */
+  readonly #id = randomUUID();
   /** To be called in the end, whatever came. */
   readonly #undo: (() => void)[] = [];
 
@@ -167,10 +174,16 @@ class Taking {
         const runState = guest === undefined ? 'ended' : crew.stateOf(guest);
         const disksUnmanaged = disks === 'unmanaged';
         if (guest === undefined || runState === 'ended') return [name, { runState: 'ended', disksUnmanaged }];
-        return [name, { runState, identity: await guest.identity(), state: stateFile(name), disksUnmanaged }];
+        const state = this.#stateFile(name);
+        return [name, { runState, identity: await guest.identity(), state, disksUnmanaged }];
       },
     );
     return Object.fromEntries(await Promise.all(records));
+  }
+
+  #stateFile(name: string): string {
+    const guest = this.#live.definition.guests[name];
+    return stateFile(name, guest !== undefined && isDmtcp(guest));
   }
 
   async #prepare(guest: Guest, file: string): Promise<void> {
@@ -184,7 +197,7 @@ class Taking {
     const leased = network.channel(LEASE_MS);
     this.#undo.push(() => leased.forget());
     leased.signal.addEventListener('abort', () => this.#abort.abort(leased.signal.reason));
-    const files = new Map(crew.present.map((guest) => [guest, draft.path(stateFile(guest.name))]));
+    const files = new Map(crew.present.map((guest) => [guest, draft.path(this.#stateFile(guest.name))]));
     const checkpoint = { name: draft.name, draft: draft.directory, path: draft.target };
     this.#journal.record({ phase: 'writing', checkpoint }); // a draft is there, and nobody is stopped
     await this.#step('prepare');
@@ -206,7 +219,7 @@ class Taking {
         const saveAll = (): Promise<void> =>
           everyone(
             [
-              ...crew.present.map((guest) => () => guest.save(files.get(guest)!, this.#signal)),
+              ...crew.present.map((guest) => () => guest.save(files.get(guest)!, this.#signal, this.#id)),
               () => this.#step('saving'),
             ],
             (begin) => begin(),
@@ -217,10 +230,11 @@ class Taking {
           return { mark, image: undefined };
         }
         await this.#watch.timed('save', saveAll);
+        await this.#finish(crew);
         this.#signal.throwIfAborted();
         const measured = { phases: { ...this.#watch.phases }, skewMs: crew.skew };
         const image = await this.#watch.timed('commit', () =>
-          writeImage(draft, { definition, mark, guests, measured }, this.#step),
+          writeImage(draft, { checkpointId: this.#id, definition, mark, guests, measured }, this.#step),
         );
         try {
           await this.#step('committed');
@@ -259,11 +273,21 @@ class Taking {
     const releasedAt = cut.releasedAt ?? cut.heldAt;
     const pauseMs = (released?.startedAt ?? releasedAt) - cut.heldAt;
     const releaseMs = released === undefined ? null : released.drainedAt - releasedAt;
+    await this.#finish(crew);
     const measured = { phases: { ...this.#watch.phases }, pauseMs, skewMs: crew.skew };
     const image = await this.#watch.timed('commit', () =>
-      writeImage(draft, { definition, mark, guests, measured }, this.#step),
+      writeImage(draft, { checkpointId: this.#id, definition, mark, guests, measured }, this.#step),
     );
     return this.#report(mark, image, crew, { pauseMs, releaseMs });
+  }
+
+  /** What is still being written behind guests that run. */
+  async #finish(crew: Crew): Promise<void> {
+    const guests = crew.present.filter((guest) => guest.finishSave !== undefined);
+    if (guests.length === 0) return;
+    await this.#watch.timed('finish', () =>
+      everyone(guests, (guest) => guest.finishSave?.(this.#signal) ?? NOTHING),
+    );
   }
 
   /** The channel as far as anybody is behind a port: that of a guest that has ended has nothing to prove, of any kind. */

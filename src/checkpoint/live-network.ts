@@ -1,11 +1,21 @@
 /** A network with its guests running on it: what a checkpoint is taken of and a restart brings back. */
 import { EventEmitter } from 'node:events';
 import { StillwireError } from '../errors/index.js';
-import { isAdopted, nicPort, type NetworkDefinition } from '../definition/index.js';
+import { isAdopted, isDmtcp, nicPort, type NetworkDefinition } from '../definition/index.js';
 import type { PortId } from '../frame/types.js';
-import { adoptQemu, restartAdopted, startQemu, type AttachedQemu, type Guest } from '../guest/index.js';
+import {
+  adoptQemu,
+  restartAdopted,
+  startDmtcp,
+  startQemu,
+  type AttachedQemu,
+  type DmtcpGroup,
+  type Guest,
+  type OnForeign,
+} from '../guest/index.js';
 import { Network } from '../network/index.js';
 import { closeFd } from '../sys/index.js';
+import { openDmtcpGroup } from './dmtcp-guests.js';
 import { everyone } from './everyone.js';
 import { readStatus, type NetworkStatus } from './status.js';
 
@@ -22,6 +32,8 @@ export interface UpOptions {
 /** How one guest of a restart begins. */
 export interface Incoming {
   readonly stateFile: string;
+  /** Of the checkpoint. */
+  readonly checkpointId: string;
   readonly machine?: string;
 }
 
@@ -38,6 +50,9 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
   readonly #letGo = new Map<string, () => Promise<void>>();
   /** Those of them that are somebody else's: they outlive the network. Those we started ourselves, after {@link handOver}. */
   readonly #foreign = new Set<string>();
+  /** Of those that run under DMTCP, if any does. */
+  #dmtcp: DmtcpGroup | undefined;
+  #onForeign: OnForeign | undefined;
   #busy = false;
   #closed = false;
 
@@ -79,6 +94,8 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
     { runDirectory, signal, onProgress }: UpOptions,
     incomingOf: (guest: string) => Incoming | 'ended' | undefined,
   ): Promise<void> {
+    this.#dmtcp = await openDmtcpGroup(this.definition, runDirectory);
+    if (this.#dmtcp !== undefined && this.#onForeign !== undefined) this.#dmtcp.onForeign = this.#onForeign;
     await everyone(Object.entries(this.definition.guests), async ([name, definition]) => {
       const incoming = incomingOf(name);
       if (incoming === 'ended') return;
@@ -96,12 +113,22 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
         for (const { fd } of taps) closeFd(fd); // of the TAPs that are the network's already
         this.#admit(guest);
         this.#letGo.set(name, letGo);
+      } else if (isDmtcp(definition)) {
+        const group = this.#dmtcp!;
+        const options = { name, definition, group, tapFds, runDirectory, signal };
+        this.#admit(await startDmtcp(incoming === undefined ? options : { ...options, incoming }));
       } else {
         const options = { name, definition, tapFds, keptFds, runDirectory, signal, ...restarting };
         this.#admit(await startQemu(options));
       }
       onProgress?.(`guest ${name} ${incoming === undefined ? 'started' : 'loaded'}`);
     });
+  }
+
+  /** Who takes a checkpoint when somebody else has DMTCP begin one; else the guests under it go on without us. */
+  set onForeignCheckpoint(take: OnForeign) {
+    this.#onForeign = take;
+    if (this.#dmtcp !== undefined) this.#dmtcp.onForeign = take;
   }
 
   #admit(guest: Guest): void {
@@ -158,6 +185,7 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
         else await guest.kill();
       }),
     );
+    await this.#dmtcp?.close();
     await this.network.close();
   }
 

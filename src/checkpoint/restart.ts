@@ -148,7 +148,7 @@ async function bringBack(
         const record = manifest.guests[guest];
         if (record?.state === undefined) return 'ended';
         const machine = record.identity === undefined ? {} : { machine: record.identity.machine };
-        return { stateFile: image.pinned(record.state), ...machine };
+        return { stateFile: image.pinned(record.state), checkpointId: manifest.checkpointId, ...machine };
       }),
     );
     signal.throwIfAborted();

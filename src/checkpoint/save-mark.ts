@@ -1,4 +1,5 @@
 /** An image without guests, for those who save the machines themselves. */
+import { randomUUID } from 'node:crypto';
 import { ImageDraft, removeCheckpoint } from '../image/index.js';
 import type { Mark } from '../network/index.js';
 import type { NetworkDefinition } from '../definition/index.js';
@@ -15,7 +16,13 @@ export async function saveMark(
   try {
     mark.lost.throwIfAborted();
     draft = await ImageDraft.create(directory, name);
-    const image = await writeImage(draft, { definition, mark, guests: {}, measured: { phases: {} } });
+    const image = await writeImage(draft, {
+      checkpointId: randomUUID(),
+      definition,
+      mark,
+      guests: {},
+      measured: { phases: {} },
+    });
     if (mark.lost.aborted) {
       await removeCheckpoint(image.path);
       mark.lost.throwIfAborted();

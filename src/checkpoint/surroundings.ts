@@ -1,7 +1,7 @@
 /** What the guests of a checkpoint need on this machine, looked at before a restart touches anything. */
 import { StillwireError } from '../errors/index.js';
-import { isAdopted } from '../definition/index.js';
-import { hashBootFiles } from '../guest/index.js';
+import { isAdopted, isDmtcp } from '../definition/index.js';
+import { dmtcpVersion, hashBootFiles } from '../guest/index.js';
 import type { Manifest } from '../image/index.js';
 import { runProgram } from '../network/index.js';
 import { everyone } from './everyone.js';
@@ -25,6 +25,12 @@ export async function checkSurroundings({ definition, guests }: Manifest): Promi
         guest: name,
       });
 
+    if (isDmtcp(guest)) {
+      const dmtcp = versions.get('dmtcp') ?? dmtcpVersion('dmtcp_restart');
+      versions.set('dmtcp', dmtcp);
+      if ((await dmtcp) !== identity.version) throw differs('DMTCP', identity.version, await dmtcp);
+      return; // QEMU, kernel and all are in the image
+    }
     const version = versions.get(guest.qemu) ?? qemuVersion(guest.qemu);
     versions.set(guest.qemu, version);
     if ((await version) !== identity.version) throw differs('QEMU', identity.version, await version);

@@ -1,6 +1,5 @@
 /** Turning a mark and what belongs to it into a committed image. */
-import { randomUUID } from 'node:crypto';
-import type { NetworkDefinition } from '../definition/index.js';
+import { isDmtcp, type NetworkDefinition } from '../definition/index.js';
 import { VERSION } from '../version.js';
 import {
   definedPorts,
@@ -19,6 +18,8 @@ import { NO_STEP, type Step } from './journal.js';
 const inHex = (nonce: Uint8Array): string => Buffer.from(nonce).toString('hex');
 
 export interface ImageParts {
+  /** Random, see Manifest. */
+  readonly checkpointId: string;
   readonly definition: NetworkDefinition;
   readonly mark: Mark;
   readonly guests: Readonly<Record<string, GuestRecord>>;
@@ -31,20 +32,18 @@ export interface ImageParts {
  */
 export async function writeImage(
   draft: ImageDraft,
-  { definition, mark, guests, measured }: ImageParts,
+  { checkpointId, definition, mark, guests, measured }: ImageParts,
   before: Step = NO_STEP,
 ): Promise<CommittedImage> {
   await before('frames');
-  const checkpointId = randomUUID();
   const ports = [...definedPorts(definition).keys()];
   const frames = await mark.frames();
   await draft.write(INFLIGHT_FILE, (path) => writeInflight(path, { checkpointId, ports, frames }));
   await before('commit');
-  const hasGuests = Object.values(guests).some(({ state }) => state !== undefined);
   const body: ManifestBody = {
     format: FORMAT,
     formatVersion: FORMAT_VERSION,
-    requires: hasGuests ? ['inflight-pcapng', 'qemu-migration-stream'] : ['inflight-pcapng'],
+    requires: ['inflight-pcapng', ...kindsOf(definition, guests)],
     checkpointId,
     name: draft.name,
     takenAt: mark.takenAt.toISOString(),
@@ -63,4 +62,14 @@ export async function writeImage(
     ...measured,
   };
   return draft.commit(body, () => before('rename'));
+}
+
+/** What a restart has to understand of the guests' states. */
+function kindsOf(definition: NetworkDefinition, guests: ImageParts['guests']): string[] {
+  const saved = Object.entries(guests).filter(([, { state }]) => state !== undefined);
+  const kinds = saved.map(([name]) => {
+    const guest = definition.guests[name];
+    return guest !== undefined && isDmtcp(guest) ? 'dmtcp-image' : 'qemu-migration-stream';
+  });
+  return [...new Set(kinds)].sort();
 }

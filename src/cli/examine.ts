@@ -6,9 +6,10 @@ import { constants } from 'node:fs';
 import { access, open, readFile, stat } from 'node:fs/promises';
 import { arch, platform, release } from 'node:os';
 import { dirname } from 'node:path';
+import { canFork } from '../guest/dmtcp-programs.js';
 import { runDirectory } from '../daemon/run-directory.js';
 import { missingCapabilities } from '../sys/privilege.js'; // and no more of it: a machine without koffi is examined too
-import { probe } from './probe.js';
+import { manual, probe } from './probe.js';
 import type { Session } from './session.js';
 
 export interface Finding {
@@ -150,6 +151,32 @@ const kvm: Examination = async () => {
   }
 };
 
+/** What its programs can do, by what their manuals list: 3.x and 5.0 differ. Guests under it need a compiler once. */
+const dmtcp: Examination = async () => {
+  const base = { name: 'DMTCP', required: false };
+  const launch = await probe('dmtcp_launch', '--version');
+  if (!launch.ran) {
+    const found = `${launch.words}; guests with the key \`dmtcp\` need it`;
+    return { ...base, state: 'missing', found, next: 'apt-get install dmtcp, 3.0 or later' };
+  }
+  const [options, commands, compiler] = await Promise.all([
+    manual('dmtcp_launch'),
+    manual('dmtcp_command'),
+    probe('cc', '--version'),
+  ]);
+  const abilities = [
+    ...(options.includes('--gzip') ? ['gzip'] : []),
+    ...((await canFork()) ? ['forked'] : []),
+    ...(commands.includes('-bc') ? ['dmtcp_command -bc'] : []),
+    ...(commands.includes('--json') ? ['dmtcp_command --json'] : []),
+  ];
+  const found = `${launch.words}: ${abilities.join(', ')}`;
+  const major = Number(/(\d+)\.\d/.exec(launch.words)?.[1] ?? 0);
+  if (major < 3) return { ...base, state: 'limited', found, next: 'guests under DMTCP need 3.0 or later' };
+  if (compiler.ran) return { ...base, state: 'ok', found };
+  return { ...base, state: 'limited', found: `${found}; no compiler for the plugin`, next: apt('gcc') };
+};
+
 /** The directory, or the one above it that it would be made in, can be written. */
 async function writable(path: string): Promise<string> {
   const exists = await stat(path).then(
@@ -212,11 +239,7 @@ const EXAMINATIONS: readonly Examination[] = [
     packageName: 'tshark',
     purpose: 'reads captures and in-flight frames',
   }),
-  program('DMTCP', ['dmtcp_launch', '--version'], {
-    required: false,
-    packageName: 'dmtcp',
-    purpose: 'nothing uses it yet',
-  }),
+  dmtcp,
   program('CRIU', ['criu', '--version'], {
     required: false,
     packageName: 'criu',

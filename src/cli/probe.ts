@@ -27,3 +27,17 @@ export async function probe(program: string, ...args: string[]): Promise<Answer>
     return { ran: false, words: firstLine(stderr) || firstLine(message) };
   }
 }
+
+/** All that a program says of itself with --help, however it ends. Never throws. */
+export async function manual(program: string): Promise<string> {
+  try {
+    const { stdout, stderr } = await execute(program, ['--help'], {
+      timeout: LONGEST_MS,
+      env: { ...process.env, PATH },
+    });
+    return stdout + stderr;
+  } catch (error) {
+    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
+    return stdout + stderr;
+  }
+}

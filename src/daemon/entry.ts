@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { keepInheritedFds } from '../sys/index.js';
 import { saveMark, takeCheckpoint, type LiveNetwork } from '../checkpoint/index.js';
 import { isAdopted, type NetworkDefinition } from '../definition/index.js';
-import type { StillwireError } from '../errors/index.js';
+import { StillwireError } from '../errors/index.js';
 import { readManifest } from '../image/index.js';
 import { bring } from './bring.js';
 import { Claim } from './claim.js';
@@ -31,6 +31,8 @@ import { ApiServer } from './server.js';
 
 /** Bounds of our log and of what a QEMU says; the run directory is often in memory. */
 const LOG_BYTES = 4 * 1024 * 1024;
+/** What DMTCP's coordinator of the network says, a prompt a second among it. */
+const DMTCP_LOG = 'dmtcp-coordinator.log';
 /** Bound of what a guest prints on its console. */
 const CONSOLE_LOG_BYTES = 64 * 1024 * 1024;
 
@@ -119,6 +121,7 @@ class Daemon<J extends Job> {
       live.on('guestEnded', (guest, reason) => this.#log.warn({ guest, reason }, 'guest ended'));
       live.on('failed', (error) => this.#ending.fail(error));
       const control = this.#controlOf(live);
+      live.onForeignCheckpoint = () => this.#meetForeign(control);
       if (hold !== undefined) control.adopt(hold);
       // What bring() answers is the report of this very job.
       await this.#serve(live, control, report as ReadyReport<J>);
@@ -134,7 +137,7 @@ class Daemon<J extends Job> {
   #logsOf(live: LiveNetwork): BoundedFile[] {
     const { directory, log } = this.#claim.paths;
     const guests = Object.entries(live.definition.guests);
-    const said = [log, ...guests.map(([name]) => join(directory, `${name}.log`))];
+    const said = [log, join(directory, DMTCP_LOG), ...guests.map(([name]) => join(directory, `${name}.log`))];
     const printed = guests.flatMap(([, guest]) => (isAdopted(guest) ? [] : (guest.consoleLog ?? [])));
     return [
       ...said.map((path) => ({ path, bytes: LOG_BYTES })),
@@ -155,6 +158,24 @@ class Daemon<J extends Job> {
       saveMark: (mark, place) => saveMark(live.definition, mark, place),
       onDown: (why) => this.#ending.interrupt(`because ${why}`),
     });
+  }
+
+  /** DMTCP has begun a checkpoint that was not asked for here: one of the network is taken with it. */
+  async #meetForeign(control: Control): Promise<void> {
+    const name = `dmtcp-${new Date().toISOString().replaceAll(':', '-')}`;
+    try {
+      const operation = control.checkpoint({ name });
+      this.#log.info({ checkpoint: name }, 'DMTCP has begun a checkpoint: one of the network is taken');
+      await operation.ended;
+      const { view } = operation;
+      if (view.state === 'failed') throw StillwireError.fromJSON(view.error ?? {});
+    } catch (error) {
+      this.#log.warn(
+        { err: error, checkpoint: name },
+        'a checkpoint that DMTCP began is none of the network',
+      );
+      throw error;
+    }
   }
 
   async #serve(live: LiveNetwork, control: Control, report: ReadyReport<J>): Promise<void> {

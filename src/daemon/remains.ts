@@ -1,5 +1,6 @@
 /** What a daemon that died left behind, read without touching it: what it was in the middle of, who lives, what to do. */
 import type { JournalEntry } from '../checkpoint/index.js';
+import { isDmtcp } from '../definition/index.js';
 import { basename } from 'node:path';
 import { readDefinition, type StoredDefinition } from './definition-file.js';
 import { readJournal } from './journal.js';
@@ -40,6 +41,8 @@ export function obstacleOf({ state, stored, journal, alive }: Remains): string |
   }
   if (state === undefined || stored === undefined) return 'what it wrote down about itself is missing';
   if (state.devices === undefined) return 'it had not come up';
+  const under = Object.entries(stored.definition.guests).find(([, guest]) => isDmtcp(guest));
+  if (under !== undefined) return `guest ${under[0]} runs under DMTCP, which cannot be taken up again yet`;
   if (alive.length === 0 && Object.keys(stored.definition.guests).length > 0)
     return 'none of its guests lives';
   return undefined;

@@ -60,6 +60,22 @@ export interface QemuDefinition extends CommonGuest {
   /** Further QEMU arguments, the user's own. A netdev among them is outside the cut. */
   readonly args: readonly string[];
   readonly nics: readonly NicDefinition[];
+  /** It runs under DMTCP, and its state is an image of its process. Absent: QEMU saves its state itself. */
+  readonly dmtcp?: DmtcpSettings;
+}
+
+/** How DMTCP runs a guest. */
+export interface DmtcpSettings {
+  /** `host:port` of a coordinator that runs already. Absent: one of the network's own. */
+  readonly coordinator?: string;
+  /** Shared objects, absolute, that are loaded before ours, in this order; a KVM plugin, for instance. */
+  readonly plugins: readonly string[];
+  /** Compress images; slow, and the guest stands still meanwhile. */
+  readonly gzip: boolean;
+  /** A copy of the process writes the image, and the guest runs on. */
+  readonly forked: boolean;
+  /** What the guest does when DMTCP checkpoints it and this daemon does not answer: go on without it, or wait for it. */
+  readonly unreachable: 'go' | 'wait';
 }
 
 /** A NIC of an adopted guest: a TAP that is there already. */
@@ -84,6 +100,11 @@ export type GuestDefinition = QemuDefinition | AdoptedDefinition;
 /** What carries a NIC's frames; those of an adopted guest are TAPs. */
 export const transportOf = (nic: NicDefinition | AdoptedNic): NicTransport =>
   ('transport' in nic ? nic.transport : undefined) ?? 'tap';
+
+/** A QEMU under DMTCP. */
+export type DmtcpDefinition = QemuDefinition & { readonly dmtcp: DmtcpSettings };
+
+export const isDmtcp = (guest: GuestDefinition): guest is DmtcpDefinition => 'dmtcp' in guest;
 
 export const isAdopted = (guest: GuestDefinition): guest is AdoptedDefinition => 'adopt' in guest;
 

@@ -2,6 +2,7 @@
 import { isAdopted, nicPort } from './definition.js';
 import type {
   AdoptedDefinition,
+  DmtcpSettings,
   NetworkDefinition,
   NetworkFile,
   PortDefinition,
@@ -75,6 +76,7 @@ function describeGuest(name: string, guest: QemuDefinition): string[] {
     ['log', guest.consoleLog],
     ['args', args.length === 0 ? undefined : args.map(shellWord).join(' ')],
     ['disks', disks],
+    ['dmtcp', guest.dmtcp && describeDmtcp(guest.dmtcp)],
   ];
   const nics = guest.nics.map((nic): Row => [
     nicPort(name, nic.name),
@@ -86,6 +88,16 @@ function describeGuest(name: string, guest: QemuDefinition): string[] {
     ...(nic.transport === 'dgram' ? ['dgram'] : []),
   ]);
   return [...known(facts), ...aligned(nics).map((line) => `  ${line}`)];
+}
+
+function describeDmtcp({ coordinator, plugins, gzip, forked, unreachable }: DmtcpSettings): string {
+  return [
+    `coordinator ${coordinator ?? 'of its own'}`,
+    ...plugins.map((plugin) => `plugin ${shellWord(plugin)}`),
+    gzip ? 'gzip' : 'not compressed',
+    ...(forked ? ['forked'] : []),
+    ...(unreachable === 'wait' ? ['waits for the daemon'] : []),
+  ].join(', ');
 }
 
 function describePort(name: string, port: PortDefinition): Row {

@@ -5,6 +5,7 @@ import { nicPort } from './definition.js';
 import type { Read } from './reader.js';
 import { guestShape, nicShape } from './schema.js';
 import type { defaultsShape } from './schema.js';
+import { readDmtcp } from './resolve-dmtcp.js';
 import { present } from './scope.js';
 import type { Scope } from './scope.js';
 import type { Path } from './source.js';
@@ -59,10 +60,15 @@ export function readGuest(
 
   const nics = readNics(scope, name, where('nics'), keys.nics ?? [], transport);
   const consoles = readConsoles(scope, name, path, keys);
-  if (read.complete === undefined || qemu === undefined || nics === undefined) return undefined;
   const args = (keys.args ?? []).map((argument, i) =>
     typeof argument === 'string' ? argument : source.spelling([...where('args'), i]),
   );
+  const under = source.has(where('dmtcp'));
+  const dmtcp = under
+    ? readDmtcp(scope, where, { console: keys.console, args, nics: nics ?? [] })
+    : undefined;
+  if (read.complete === undefined || qemu === undefined || nics === undefined) return undefined;
+  if (under && dmtcp === undefined) return undefined;
   return {
     qemu,
     accel: keys.accel ?? 'tcg',
@@ -74,6 +80,7 @@ export function readGuest(
     args,
     ...present({ disks: keys.disks }),
     nics,
+    ...present({ dmtcp }),
   };
 }
 

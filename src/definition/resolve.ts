@@ -59,6 +59,7 @@ export function resolveNetwork(
       adopted ? readAdopted(scope, name) : readGuest(scope, name, defaults, top.transport),
     ] as const;
   });
+  demandOneCoordinator(scope, guests);
   const ports = reader.names(['ports'], 'port').map((name) => [name, readPort(scope, name)] as const);
   const count = ports.length + guests.reduce((sum, [, guest]) => sum + (guest?.nics.length ?? 0), 0);
   if (count > MAX_NETWORK_PORTS) {
@@ -68,6 +69,22 @@ export function resolveNetwork(
   if (!faults.empty) return undefined;
   const checkpoints = top.checkpoints === undefined ? undefined : scope.absolute(top.checkpoints);
   return { definition: withMacs(definition), ...present({ checkpoints }) };
+}
+
+/** All guests under DMTCP are checkpointed at one moment, which takes one coordinator. */
+function demandOneCoordinator(
+  scope: Scope,
+  guests: readonly (readonly [string, GuestDraft | AdoptedDefinition | undefined])[],
+): void {
+  const under = guests.flatMap(([name, guest]) =>
+    guest !== undefined && 'dmtcp' in guest ? [[name, guest.dmtcp] as const] : [],
+  );
+  const [first] = under;
+  for (const [name, { coordinator }] of under) {
+    if (coordinator === first?.[1].coordinator) continue;
+    const words = `all guests under DMTCP have one coordinator; that of guest "${first?.[0] ?? ''}" is another`;
+    scope.fault(['guests', name], words);
+  }
 }
 
 /** `lab` of lab.yaml; of stillwire.yaml, which every network may be called, the name of its directory. */

@@ -78,6 +78,46 @@ const argument = z.union([text, z.number()], 'text or a number').superRefine((va
     issue.addIssue(`argument "-${option} …" is one word to QEMU; make the option and its value two items`);
 });
 
+/**
+ * What a guest under DMTCP cannot have: a stream socket to a process outside of it, which DMTCP waits for for ever, or a
+ * TAP that our plugin does not know, which comes back dead and without a word. The option, then what its value begins with.
+ */
+const REFUSED_UNDER_DMTCP: readonly (readonly [RegExp, RegExp, string])[] = [
+  [
+    /^(netdev|nic|net)$/,
+    /^(stream|socket|vhost-user|vde|passt|l2tpv3)\b/,
+    'a stream to a process outside makes DMTCP wait for ever',
+  ],
+  [
+    /^(netdev|nic|net)$/,
+    /^(tap|bridge)\b/,
+    'a TAP that is not one of the NICs of this file does not survive a restart',
+  ],
+  [/^(chardev)$/, /^socket\b/, 'a stream socket to a process outside makes DMTCP wait for ever'],
+  [
+    /^(qmp|qmp-pretty|monitor|serial|parallel)$/,
+    /^(unix|tcp|telnet|websocket):/,
+    'a stream socket to a process outside makes DMTCP wait for ever',
+  ],
+  [/^(vnc|spice|gdb|s)$/, /^/, 'a stream socket to a process outside makes DMTCP wait for ever'],
+];
+
+/** Why DMTCP cannot have these arguments, with the index of the one; undefined when it can. */
+export function refusedUnderDmtcp(
+  args: readonly string[],
+): { readonly index: number; readonly why: string } | undefined {
+  for (const [index, argument] of args.entries()) {
+    const option = /^--?([a-z][\w-]*)$/.exec(argument)?.[1];
+    if (option === undefined) continue;
+    const value = args[index + 1] ?? '';
+    const type = /(?:^|,)(?:type|backend)=([^,]*)/.exec(value)?.[1] ?? value; // the first may be named
+    const rule = REFUSED_UNDER_DMTCP.find(([options, begins]) => options.test(option) && begins.test(type));
+    if (rule === undefined) continue;
+    return { index, why: `-${option} ${value} is not possible under DMTCP: ${rule[2]}` };
+  }
+  return undefined;
+}
+
 const transport = z.enum(NIC_TRANSPORTS, 'tap or dgram');
 
 export const segmentShape = z.object({
@@ -120,6 +160,21 @@ export const guestShape = z.object({
   args: z.array(argument, 'a list of QEMU arguments').exactOptional(),
   disks: z.literal('unmanaged', 'unmanaged').exactOptional(),
   nics: z.array(z.unknown(), 'a list of NICs').nullable().exactOptional(),
+  dmtcp: z.unknown().exactOptional(),
+});
+
+const ADDRESS = 'the address of a DMTCP coordinator, such as 127.0.0.1:7779';
+
+export const dmtcpShape = z.object({
+  coordinator: z
+    .string(ADDRESS)
+    .regex(/^[A-Za-z0-9._-]+:\d{1,5}$/, ADDRESS)
+    .exactOptional(),
+  kvmPlugin: path.exactOptional(),
+  plugins: z.array(path, 'a list of paths of DMTCP plugins').exactOptional(),
+  gzip: z.boolean('true or false').exactOptional(),
+  forked: z.boolean('true or false').exactOptional(),
+  unreachable: z.enum(['go', 'wait'], 'go or wait').exactOptional(),
 });
 
 /** The keys of a guest that somebody else has started; none of them can come from `defaults:`. */

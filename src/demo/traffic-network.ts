@@ -2,7 +2,8 @@
  * Networks of test guests that send traffic to one another: for demo, soak and guest tests. The guests boot the image
  * of guest-image/, whose README tells the `sw.*` parameters and the traffic generator's options.
  */
-import { existsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseNetworkFile, type NetworkDefinition, type NicTransport } from '../definition/index.js';
@@ -10,6 +11,8 @@ import { StillwireError } from '../errors/index.js';
 
 /** Room for the guests' consoles: sockets and what was said. Paths in it go into the checkpoint. */
 export const consoleSocket = (directory: string, guest: string): string => join(directory, `${guest}.sock`);
+/** What a guest under DMTCP has in place of the socket: `NAME.pipe.in`, a fifo, and `NAME.pipe.out`, its log. */
+export const consolePipe = (directory: string, guest: string): string => join(directory, `${guest}.pipe`);
 export const consoleLog = (directory: string, guest: string): string => join(directory, `${guest}.log`);
 
 export interface GuestImage {
@@ -54,6 +57,8 @@ export interface TestGuest {
   readonly args?: readonly string[];
   /** Of all its NICs; absent: TAPs. */
   readonly transport?: NicTransport;
+  /** It runs under DMTCP; keys of the network file. */
+  readonly dmtcp?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -76,9 +81,7 @@ export function testNetwork(
         ...guest.parameters,
         ...traffic(name, guest, load),
       ].join(' '),
-      console: consoleSocket(directory, name),
-      consoleLog: consoleLog(directory, name),
-      args: guest.args ?? [],
+      ...consoleOf(name, guest, directory),
       nics: guest.segments.map((segment) => ({
         segment,
         mtu: guest.mtu?.[segment] ?? 1500,
@@ -93,6 +96,27 @@ export function testNetwork(
     guests: Object.fromEntries(entries) as object,
   };
   return parseNetworkFile(JSON.stringify(file), join(directory, network)).definition;
+}
+
+/** A stream socket to a process outside would have DMTCP wait for ever: a fifo does not. */
+function consoleOf(name: string, { args = [], dmtcp }: TestGuest, directory: string): object {
+  if (dmtcp === undefined) {
+    return { console: consoleSocket(directory, name), consoleLog: consoleLog(directory, name), args };
+  }
+  const pipe = consolePipe(directory, name);
+  const own = ['-chardev', `pipe,id=console,path=${pipe}`, '-serial', 'chardev:console'];
+  return { dmtcp, args: [...own, ...args] };
+}
+
+/** Makes the files of {@link consolePipe} for those guests that have them. */
+export function makeConsolePipes(directory: string, guests: Readonly<Record<string, TestGuest>>): void {
+  for (const [name, { dmtcp }] of Object.entries(guests)) {
+    if (dmtcp === undefined) continue;
+    const pipe = consolePipe(directory, name);
+    execFileSync('mkfifo', [`${pipe}.in`]);
+    writeFileSync(consoleLog(directory, name), '');
+    symlinkSync(consoleLog(directory, name), `${pipe}.out`);
+  }
 }
 
 function traffic(name: string, { peers, lanes = [] }: TestGuest, { udpRate, tcpRate }: Load): string[] {

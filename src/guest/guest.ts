@@ -5,11 +5,11 @@ export type RunState = 'running' | 'paused' | 'ended' | (string & {});
 
 /** What a restart must find again; stored in the manifest. */
 export interface GuestIdentity {
-  /** Such as `qemu`. */
+  /** `qemu`: a migration stream. `dmtcp`: the image of a process. */
   readonly kind: string;
-  /** QEMU's version, such as 7.2.22. */
+  /** QEMU's version, such as 7.2.22; DMTCP's for its images, which have QEMU itself in them. */
   readonly version: string;
-  /** Resolved machine type, such as pc-q35-7.2. */
+  /** Resolved machine type, such as pc-q35-7.2; as the definition has it in an image of DMTCP's. */
   readonly machine: string;
   readonly cpu: string;
   readonly memory: number;
@@ -46,9 +46,12 @@ export interface Guest {
   prepareSave(file: string): Promise<() => void>;
   /**
    * Writes the guest's state (RAM and devices) to `file`, which it creates unless it was prepared. The guest is stopped. No fsync.
-   * @returns bytes written
+   * @param checkpointId of the checkpoint it is for: a kind whose states know whose they are writes it into them
+   * @returns bytes written; 0 when they are written behind a guest that may run on, see {@link finishSave}
    */
-  save(file: string, signal: AbortSignal): Promise<number>;
+  save(file: string, signal: AbortSignal, checkpointId?: string): Promise<number>;
+  /** Waits until what {@link save} began is whole, while the guest runs on. Absent: it is whole when `save` resolves. */
+  finishSave?(signal: AbortSignal): Promise<void>;
   /** Ends the process and waits until it is gone. */
   kill(): Promise<void>;
   /**

@@ -12,8 +12,8 @@ import type { QemuDefinition, NicDefinition } from '../definition/definition.js'
 /** What is known only when the guest is started. */
 export interface QemuFacts {
   readonly name: string;
-  /** Path of the QMP socket QEMU makes. */
-  readonly qmpSocket: string;
+  /** Path of the QMP socket QEMU makes; absent: no QMP. */
+  readonly qmpSocket?: string;
   /** The descriptors of TAPs, or of ends of datagram pairs, in QEMU's process, in the order of the NICs. */
   readonly tapFds: readonly number[];
   /** Resolved machine type in place of the definition's, whose properties stay. */
@@ -84,6 +84,12 @@ function consoleArguments({ console, consoleLog }: QemuDefinition): string[] {
   return ['-chardev', backend, '-serial', `chardev:${id}`];
 }
 
+function qmpArguments({ qmpSocket }: QemuFacts): string[] {
+  if (qmpSocket === undefined) return [];
+  const backend = `socket,id=stillwire-qmp,path=${socketPath(qmpSocket)},server=on,wait=off`;
+  return ['-chardev', backend, '-mon', 'chardev=stillwire-qmp,mode=control'];
+}
+
 const optional = (option: string, value: string | undefined): string[] =>
   value === undefined ? [] : [option, value];
 
@@ -115,8 +121,7 @@ export function qemuArguments(definition: QemuDefinition, facts: QemuFacts): str
     ...optional('-kernel', definition.kernel),
     ...optional('-initrd', definition.initrd),
     ...optional('-append', definition.append),
-    ...['-chardev', `socket,id=stillwire-qmp,path=${socketPath(facts.qmpSocket)},server=on,wait=off`],
-    ...['-mon', 'chardev=stillwire-qmp,mode=control'],
+    ...qmpArguments(facts),
     ...nics.flatMap((nic, index) => nicArguments(nic, index, facts.tapFds[index]!)),
     ...consoleArguments(definition),
     ...(facts.incoming ? ['-S', '-incoming', 'defer'] : []),

@@ -19,6 +19,10 @@ export interface ProcessOptions {
   readonly fds: readonly number[];
   /** Receives stdout and stderr; emptied first. */
   readonly logFile: string;
+  /** Added to our environment, before all else: dmtcp_get_restart_env of DMTCP 3 finds nothing but the first variable. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** What is started, in the words that tell its end. Default: QEMU. */
+  readonly what?: string;
 }
 
 /** Number in the child of the first inherited descriptor; the standard ones come before. */
@@ -52,30 +56,33 @@ export class QemuProcess extends HypervisorProcess {
     }
   }
 
-  static async #spawn({ program, args, fds, logFile }: ProcessOptions): Promise<QemuProcess> {
+  static async #spawn(options: ProcessOptions): Promise<QemuProcess> {
+    const { program, args, fds, logFile, environment = {}, what = 'QEMU' } = options;
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND;
     const log = openSync(logFile, flags, 0o600);
     try {
-      const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log, ...fds] });
-      const process = new QemuProcess(child, logFile);
+      const env = { ...environment, ...process.env, ...environment }; // ours first: see ProcessOptions
+      const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log, ...fds], env });
+      const started = new QemuProcess(child, logFile, what);
       await new Promise<void>((resolve, reject) => {
         child.once('spawn', resolve);
         child.once('error', reject);
       });
-      return process;
+      return started;
     } finally {
       closeSync(log);
     }
   }
 
-  private constructor(child: ChildProcess, logFile: string) {
+  private constructor(child: ChildProcess, logFile: string, what: string) {
     super(logFile);
     this.#child = child;
     this.#pid = child.pid;
     this.ended = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
         this.#pid = undefined;
-        const how = signal === null ? `QEMU exited with code ${code ?? '?'}` : `QEMU was ended by ${signal}`;
+        const how =
+          signal === null ? `${what} exited with code ${code ?? '?'}` : `${what} was ended by ${signal}`;
         resolve(this.epitaph(how));
       });
     });

@@ -66,6 +66,15 @@ const guest = z.strictObject({
   args: z.array(argument).max(4096),
   disks: z.literal('unmanaged').exactOptional(),
   nics: z.array(nic).max(256),
+  dmtcp: z
+    .strictObject({
+      coordinator: text(300).exactOptional(),
+      plugins: z.array(path).max(64),
+      gzip: z.boolean(),
+      forked: z.boolean(),
+      unreachable: z.enum(['go', 'wait']),
+    })
+    .exactOptional(),
 });
 
 const adoptedGuest = z.strictObject({

@@ -7,7 +7,7 @@ import type { PortLedger } from '../switch/ledger.js';
 export const FORMAT = 'stillwire-checkpoint';
 export const FORMAT_VERSION = 2;
 /** Features an image may require of its reader; unknown ones are refused. */
-export const KNOWN_FEATURES: readonly string[] = ['qemu-migration-stream', 'inflight-pcapng'];
+export const KNOWN_FEATURES: readonly string[] = ['qemu-migration-stream', 'dmtcp-image', 'inflight-pcapng'];
 
 /** The manifest itself; at most {@link MAX_MANIFEST_BYTES}. */
 export const MANIFEST_FILE = 'manifest.json';

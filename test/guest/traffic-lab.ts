@@ -56,11 +56,13 @@ export class TrafficLab {
   readonly definition: NetworkDefinition;
   readonly #consoles: ReadonlyMap<string, GuestConsole>;
   readonly #senders: readonly string[];
+  readonly #guests: Readonly<Record<string, TestGuest>>;
   #live: LiveNetwork | undefined;
 
   private constructor(directory: string, guests: Readonly<Record<string, TestGuest>>, traffic?: Load) {
     this.directory = directory;
     this.checkpoints = join(directory, 'checkpoints');
+    this.#guests = guests;
     const name = `t${process.pid}-${networks++}`;
     this.definition = rooms.guests.testNetwork(name, directory, guests, traffic);
     this.#consoles = new Map(
@@ -82,6 +84,7 @@ export class TrafficLab {
     const lab = new TrafficLab(directory, typeof guests === 'function' ? guests(directory) : guests, traffic);
     try {
       await mkdir(join(directory, 'run'));
+      rooms.guests.makeConsolePipes(directory, lab.#guests);
       const options = { runDirectory: join(directory, 'run'), signal: never };
       lab.#live = await rooms.checkpoint.LiveNetwork.up(lab.definition, options);
       await Promise.all([...lab.#consoles.values()].map((each) => each.said('stillwire-guest', PATIENCE)));

@@ -195,7 +195,10 @@ describe('started again by its owner', () => {
     const definition = { network: 'n', segments: {}, guests: { g: definitionOf(program(true)) }, ports: {} };
     const network = { definition: definition as unknown as NetworkDefinition, on: vi.fn(), close: vi.fn() };
     const live = new LiveNetwork(network as unknown as Network);
-    await live.startGuests({ runDirectory: directory, signal }, () => ({ stateFile: stateFile() }));
+    await live.startGuests({ runDirectory: directory, signal }, () => ({
+      stateFile: stateFile(),
+      checkpointId: 'c',
+    }));
     const pid = live.guests.get('g')?.pid;
     closers.push(() => Promise.resolve(pid !== undefined && released && process.kill(pid, 'SIGKILL')));
     if (released) live.handOver();

@@ -1,0 +1,201 @@
+/**
+ * All guests of a network that run under DMTCP. They are checkpointed together, since DMTCP's coordinator knows but one
+ * checkpoint of all: the first guest that is stopped asks it, and each goes on when all have reported.
+ *
+ * A checkpoint that somebody else began (dmtcp_command, the coordinator's timer) is met with one of our own, so that
+ * what DMTCP writes is worth something: whoever listens takes a checkpoint of the network, whose stop finds the guests
+ * waiting. Where that comes to nothing they go on without us, and their images are of no checkpoint.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { StillwireError } from '../errors/index.js';
+import type { DmtcpCall } from './dmtcp-call.js';
+import { DmtcpCoordinator } from './dmtcp-coordinator.js';
+import { DmtcpDesk, type FirstReport } from './dmtcp-desk.js';
+import type { DmtcpPassage } from './dmtcp-passage.js';
+import { DmtcpRound } from './dmtcp-round.js';
+
+/** How long DMTCP may take to reach every guest. */
+const REPORT_BOUND_MS = 30_000;
+/** How long a checkpoint of DMTCP's that went on without us may last before ours. */
+const EARLIER_BOUND_MS = 120_000;
+/** A coordinator refuses while a checkpoint is under way: how often it is asked again, and for how long. */
+const ASK_AGAIN_MS = 100;
+const ASK_BOUND_MS = 20_000;
+/** Who missed a checkpoint that was given up may still report it, for so long. */
+const LATE_MS = 60_000;
+
+export interface DmtcpMember {
+  readonly name: string;
+  /** Undefined once it has ended. */
+  readonly pid: number | undefined;
+  readonly ended: Promise<string>;
+}
+
+export interface DmtcpGroupOptions {
+  /** Path of the socket that plugins report to. */
+  readonly socket: string;
+  readonly coordinator: Pick<DmtcpCoordinator, 'checkpoint' | 'end' | 'peers' | 'arguments'>;
+  readonly reportBoundMs?: number;
+}
+
+/** Takes a checkpoint of the network, since DMTCP has begun one. */
+export type OnForeign = () => Promise<void>;
+
+export class DmtcpGroup {
+  readonly desk: DmtcpDesk;
+  readonly coordinator: DmtcpGroupOptions['coordinator'];
+  readonly #reportBoundMs: number;
+  readonly #members = new Map<string, DmtcpMember>();
+  /** Guests whose plugin may still report a checkpoint that was given up without them: until when. */
+  readonly #late = new Map<string, number>();
+  #round: DmtcpRound | undefined;
+  #preparing = 0;
+  /** How many processes the coordinator has when all have come that we have launched. */
+  #peers: Promise<number> | undefined;
+  #onForeign: OnForeign | undefined;
+
+  private constructor(desk: DmtcpDesk, { coordinator, reportBoundMs = REPORT_BOUND_MS }: DmtcpGroupOptions) {
+    this.desk = desk;
+    this.coordinator = coordinator;
+    this.#reportBoundMs = reportBoundMs;
+  }
+
+  /** @throws StillwireError as DmtcpDesk.open */
+  static async open(options: DmtcpGroupOptions): Promise<DmtcpGroup> {
+    return new DmtcpGroup(await DmtcpDesk.open(options.socket), options);
+  }
+
+  /** Who is asked for a checkpoint when DMTCP begins one by itself; nobody: it goes on without us. */
+  set onForeign(listener: OnForeign) {
+    this.#onForeign = listener;
+  }
+
+  /** One more guest is launched. @returns how many processes the coordinator has at least when it has joined */
+  launch(): Promise<number> {
+    this.#peers = (this.#peers ?? this.coordinator.peers()).then((before) => before + 1);
+    return this.#peers;
+  }
+
+  /** A guest runs from now on: its plugin is expected to report. */
+  admit(member: DmtcpMember): void {
+    const { name } = member;
+    this.#members.set(name, member);
+    this.desk.attend(name, (call, report) => this.#arrive(name, call, report));
+    void member.ended.then(() => {
+      if (this.#members.get(name) !== member) return;
+      this.#members.delete(name);
+      this.desk.leave(name);
+      this.#round?.recount();
+    });
+  }
+
+  #arrive(guest: string, call: DmtcpCall, report: FirstReport): string | undefined {
+    if (report.word === 'RESTART') return `guest ${guest} runs already`;
+    if (call.pid !== this.#members.get(guest)?.pid) return `guest ${guest} is another process`;
+    const isLate = (this.#late.get(guest) ?? 0) > performance.now();
+    this.#late.delete(guest);
+    if (this.#round !== undefined) return this.#round.join(guest, call);
+    const round = this.#begin(false);
+    const refused = round.join(guest, call);
+    if (isLate) round.giveUp('the checkpoint was given up: this guest reported too late');
+    else if (this.#preparing === 0) void this.#meet(round);
+    return refused;
+  }
+
+  #begin(asked: boolean): DmtcpRound {
+    const round = new DmtcpRound(asked, () => [...this.#members.keys()]);
+    this.#round = round;
+    void round.over.then(() => {
+      if (this.#round === round) this.#round = undefined;
+    });
+    return round;
+  }
+
+  /** Somebody else has begun a checkpoint. */
+  async #meet(round: DmtcpRound): Promise<void> {
+    let reason = 'nobody took a checkpoint of the network';
+    try {
+      await this.#onForeign?.();
+    } catch (error) {
+      reason = StillwireError.from(error).message;
+    }
+    this.#abandon(round, reason);
+  }
+
+  #abandon(round: DmtcpRound, reason: string): void {
+    const until = performance.now() + LATE_MS;
+    for (const name of round.missing) this.#late.set(name, until);
+    round.giveUp(reason);
+  }
+
+  /** A checkpoint of ours is about to come: one of DMTCP's that begins now is its. @returns it is over, or came to nothing */
+  prepare(): () => void {
+    this.#preparing++;
+    let done = false;
+    return () => {
+      if (done) return;
+      done = true;
+      if (--this.#preparing > 0) return;
+      const round = this.#round;
+      if (round !== undefined) this.#abandon(round, 'the checkpoint of the network was over before');
+    };
+  }
+
+  /**
+   * Lets a guest be suspended together with all others; resolves when DMTCP has done it.
+   * @throws StillwireError GUEST_FAILED naming the guests that DMTCP has not reached
+   */
+  async stop(guest: string): Promise<DmtcpPassage> {
+    const round = await this.#current();
+    try {
+      await round.everyoneHere(this.#reportBoundMs);
+      const passage = round.passage(guest);
+      if (passage === undefined)
+        throw new StillwireError('GUEST_DIED', `guest ${guest} has ended`, { guest });
+      await passage.suspend(this.#reportBoundMs);
+      return passage;
+    } catch (error) {
+      this.#abandon(round, StillwireError.from(error).message);
+      throw error;
+    }
+  }
+
+  async #current(): Promise<DmtcpRound> {
+    for (;;) {
+      const round = this.#round;
+      if (round === undefined) {
+        const begun = this.#begin(true);
+        void this.#ask(begun);
+        return begun;
+      }
+      if (!round.givenUp) return round;
+      const bound = delay(EARLIER_BOUND_MS, 'late', { ref: false });
+      if ((await Promise.race([round.over, bound])) !== 'late') continue;
+      throw new StillwireError('GUEST_FAILED', 'an earlier checkpoint of DMTCP has not come to its end');
+    }
+  }
+
+  async #ask(round: DmtcpRound): Promise<void> {
+    const end = performance.now() + ASK_BOUND_MS;
+    while (this.#round === round && !round.givenUp && !round.hasBegun) {
+      try {
+        await this.coordinator.checkpoint();
+        return;
+      } catch (error) {
+        if (performance.now() > end) {
+          round.fail(StillwireError.from(error));
+          return;
+        }
+        await delay(ASK_AGAIN_MS);
+      }
+    }
+  }
+
+  /** Lets every guest go on and ends the coordinator, if it is ours. The guests have been ended before, as a rule. */
+  async close(): Promise<void> {
+    this.#onForeign = undefined;
+    this.#round?.giveUp('the network is closed');
+    await this.desk.close();
+    await this.coordinator.end();
+  }
+}

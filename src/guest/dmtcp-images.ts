@@ -1,0 +1,129 @@
+/**
+ * Where DMTCP writes the image of one guest, and how it gets from there to where the checkpoint wants it.
+ *
+ * The directory that DMTCP knows from the guest's start is a symbolic link, turned before each checkpoint to a directory
+ * beside the state file: so the image is written where it is to lie, and handing it over is a rename. At other times it
+ * leads to a directory for images that nobody asked us for; they are removed before the next is written.
+ *
+ * While a guest is started it is a directory indeed: dmtcp_restart opens it, and the process goes by what the kernel then
+ * calls it, which of a link would be where it led.
+ */
+import { constants } from 'node:fs';
+import { chmod, copyFile, link, mkdir, readdir, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { StillwireError } from '../errors/index.js';
+
+const POLL_MS = 20;
+/** How long an image that is being written may stand still. */
+const STALLED_MS = 60_000;
+
+export class DmtcpImages {
+  readonly #guest: string;
+  /** For `--ckptdir`. */
+  readonly directory: string;
+  readonly #idle: string;
+  /** Where the link leads. */
+  #target: string;
+
+  private constructor(guest: string, runDirectory: string) {
+    this.#guest = guest;
+    this.directory = join(runDirectory, `${guest}.ckpt`);
+    this.#idle = join(runDirectory, `${guest}.images`);
+    this.#target = this.#idle;
+  }
+
+  static async open(guest: string, runDirectory: string): Promise<DmtcpImages> {
+    const images = new DmtcpImages(guest, await realpath(runDirectory));
+    await rm(images.directory, { recursive: true, force: true });
+    await mkdir(images.directory, { mode: 0o700 });
+    return images;
+  }
+
+  /** The guest knows its directory by name: it can become a link. */
+  async settle(): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+    await this.#turn(this.#idle);
+  }
+
+  async #turn(target: string): Promise<void> {
+    await rm(target, { recursive: true, force: true });
+    await mkdir(target, { recursive: true, mode: 0o700 });
+    await symlink(target, `${this.directory}.new`).catch(async (error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      await rm(`${this.directory}.new`);
+      await symlink(target, `${this.directory}.new`);
+    });
+    await rename(`${this.directory}.new`, this.directory);
+    this.#target = target;
+  }
+
+  /** The next image is written near `file`. */
+  async prepare(file: string): Promise<void> {
+    await this.#turn(join(dirname(file), 'dmtcp'));
+  }
+
+  /** Back to where nobody looks; what was prepared and not used is removed. */
+  async rest(): Promise<void> {
+    const before = this.#target;
+    await this.#turn(this.#idle);
+    if (before !== this.#idle) await rm(before, { recursive: true, force: true });
+  }
+
+  /**
+   * Waits for the image to be whole, and puts it to `file`, where nothing may be.
+   * @returns its bytes
+   * @throws StillwireError GUEST_FAILED; the signal's reason
+   */
+  async take(file: string, signal: AbortSignal): Promise<number> {
+    try {
+      const image = await this.#whole(signal);
+      await chmod(image, 0o600);
+      await move(image, file);
+      await this.rest();
+      return (await stat(file)).size;
+    } catch (error) {
+      if (signal.aborted || error instanceof StillwireError) throw error;
+      throw this.#say(`saving failed: ${(error as Error).message}`);
+    }
+  }
+
+  /** DMTCP gives an image its name when all of it is written. */
+  async #whole(signal: AbortSignal): Promise<string> {
+    let growth = { bytes: -1, at: performance.now() };
+    for (;;) {
+      signal.throwIfAborted();
+      const names = await readdir(this.#target);
+      const whole = names.filter((name) => name.endsWith('.dmtcp'));
+      const [image] = whole;
+      const unfinished = names.some((name) => name.endsWith('.temp'));
+      if (image !== undefined && whole.length === 1 && !unfinished) return join(this.#target, image);
+      if (whole.length > 1) throw this.#say(`DMTCP has written several images: ${whole.join(', ')}`);
+      const sizes = await Promise.all(
+        names.map((name) => stat(join(this.#target, name)).catch(() => undefined)),
+      );
+      const bytes = sizes.reduce((sum, size) => sum + (size?.size ?? 0), 0);
+      if (bytes !== growth.bytes) growth = { bytes, at: performance.now() };
+      if (performance.now() - growth.at > STALLED_MS) {
+        throw this.#say(`DMTCP has written no image into ${this.#target}`);
+      }
+      await delay(POLL_MS);
+    }
+  }
+
+  #say(words: string): StillwireError {
+    return new StillwireError('GUEST_FAILED', `guest ${this.#guest}: ${words}`, { guest: this.#guest });
+  }
+}
+
+/** Moves a file, over the border of file systems if need be; never over another. */
+async function move(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EXDEV' && code !== 'EPERM') throw error;
+    await copyFile(from, to, constants.COPYFILE_EXCL);
+  }
+  await rm(from);
+}

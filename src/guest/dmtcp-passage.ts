@@ -1,0 +1,138 @@
+/**
+ * One guest's way through one checkpoint of DMTCP's, as its plugin reports it:
+ *
+ *   PRESUSPEND      it runs, and waits for nobody            suspend()  GO ▸
+ *   PRECHECKPOINT   its threads and all its peers' stand     save(id)   GO with the id, which gets into the image ▸
+ *   RESUME          its image is written                     resume()   GO ▸  it runs
+ *
+ * Whoever gives up lets it through with the id `none`: DMTCP's checkpoint cannot be called off once it has begun, so the
+ * guest goes through it and runs on, with an image that no restart of ours takes.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { StillwireError } from '../errors/index.js';
+import type { DmtcpCall } from './dmtcp-call.js';
+import { fault } from './dmtcp-lines.js';
+
+type Gate = 'PRESUSPEND' | 'PRECHECKPOINT' | 'RESUME';
+type Place = Gate | 'between' | 'over';
+
+export class DmtcpPassage {
+  readonly #call: DmtcpCall;
+  readonly #guest: string;
+  #place: Place = 'PRESUSPEND';
+  #failure: StillwireError | undefined;
+  #givenUp: string | undefined;
+  readonly #waiters = new Set<() => void>();
+  /** Resolves when the plugin has hung up: the guest runs on, or is dead. Never rejects. */
+  readonly ended: Promise<void>;
+
+  /** @param call its plugin has reported PRESUSPEND */
+  constructor(guest: string, call: DmtcpCall) {
+    this.#guest = guest;
+    this.#call = call;
+    this.ended = this.#follow();
+  }
+
+  get place(): Place {
+    return this.#place;
+  }
+
+  /** Process id of the guest. */
+  get pid(): number {
+    return this.#call.pid;
+  }
+
+  async #follow(): Promise<void> {
+    try {
+      for (const expected of ['PRECHECKPOINT', 'RESUME'] as const) {
+        const { word } = await this.#call.next();
+        if (word !== expected) throw fault(`sent ${word} where ${expected} comes`);
+        this.#arrive(expected);
+      }
+      throw fault(`sent ${(await this.#call.next()).word} after its last report`);
+    } catch (error) {
+      this.#failure = StillwireError.from(error);
+      this.#call.hangUp(this.#failure);
+    }
+    await this.#call.ended;
+    this.#arrive('over');
+  }
+
+  #arrive(place: Place): void {
+    this.#place = place;
+    if (this.#givenUp !== undefined) this.#wave();
+    for (const wake of [...this.#waiters]) wake();
+  }
+
+  #answer(word: 'GO' | 'SKIP', values: Readonly<Record<string, string>> = {}): void {
+    this.#place = 'between';
+    this.#call.answer(word, values);
+  }
+
+  /** Lets it pass where it stands, of no checkpoint of ours. */
+  #wave(): void {
+    if (this.#place === 'RESUME') this.#answer('GO');
+    else if (this.#place === 'PRESUSPEND' || this.#place === 'PRECHECKPOINT') {
+      this.#answer('SKIP', { reason: this.#givenUp ?? '' });
+    }
+  }
+
+  /** It gets through without us from here on. */
+  giveUp(reason: string): void {
+    if (this.#givenUp !== undefined || this.#place === 'over') return;
+    this.#givenUp = reason;
+    this.#wave();
+    for (const wake of [...this.#waiters]) wake();
+  }
+
+  /** Lets it be suspended; resolves when it and all its peers are. @throws StillwireError GUEST_FAILED */
+  async suspend(boundMs: number): Promise<void> {
+    if (this.#place === 'PRESUSPEND') this.#answer('GO');
+    const bound = AbortSignal.timeout(boundMs);
+    await this.#until('PRECHECKPOINT', bound).catch((error: unknown) => {
+      if (!bound.aborted) throw error;
+      throw this.#say(`DMTCP has not suspended it within ${boundMs / 1000} s`);
+    });
+  }
+
+  /** Lets its image be written, with this id in it. @throws StillwireError GUEST_FAILED; the signal's reason */
+  async save(checkpoint: string, signal: AbortSignal): Promise<void> {
+    if (this.#place !== 'PRECHECKPOINT') throw this.#say('it is not suspended');
+    this.#answer('GO', { checkpoint });
+    await this.#until('RESUME', signal);
+  }
+
+  /** Lets it run; resolves when it does, or is taken to. */
+  async resume(boundMs: number): Promise<void> {
+    if (this.#place === 'RESUME') this.#answer('GO');
+    else this.giveUp('the checkpoint was given up');
+    await Promise.race([this.ended, delay(boundMs, undefined, { ref: false })]);
+    if (this.#place !== 'over') throw this.#say(`it does not run again after ${boundMs / 1000} s`);
+  }
+
+  async #until(place: Gate, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#givenUp !== undefined) throw this.#say(this.#givenUp);
+      if (this.#place === place) return;
+      if (this.#place === 'over') throw this.#say(this.#failure?.message ?? 'its DMTCP plugin hung up');
+      await this.#change(signal);
+    }
+  }
+
+  #change(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#waiters.delete(wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#waiters.add(wake);
+      signal.addEventListener('abort', wake);
+    });
+  }
+
+  #say(words: string): StillwireError {
+    return new StillwireError('GUEST_FAILED', `guest ${this.#guest}: ${words}`, { guest: this.#guest });
+  }
+}
