@@ -7,6 +7,13 @@ const KERNEL = {
   hookTimeout: 30_000,
 } as const;
 
+const GUEST = {
+  fileParallelism: false,
+  pool: 'forks',
+  testTimeout: 180_000,
+  hookTimeout: 180_000,
+} as const;
+
 /** Suites of `kernel` in which a switch thread runs. `kernel` has the engine of the machine's choice, mostly io_uring. */
 const WITH_A_SWITCH = [
   'cookie',
@@ -22,7 +29,7 @@ const WITH_A_SWITCH = [
 /**
  * Three levels. `pure` touches nothing outside the process; `kernel` makes real TAPs in namespaces of its own (root), and
  * `kernel-epoll` runs what concerns the switch's engine once more on epoll; `guest`
- * boots real QEMU machines. Kernel and guest suites run one file at a time: they share two cores and measure nothing, but
+ * boots real QEMU machines, `dmtcp` the same under DMTCP, where there is one. Kernel and guest suites run one file at a time: they share two cores and measure nothing, but
  * a starved guest makes a slow test.
  */
 export default defineConfig({
@@ -42,12 +49,11 @@ export default defineConfig({
         test: {
           name: 'guest',
           include: ['test/guest/**/*.test.ts'],
-          fileParallelism: false,
-          pool: 'forks',
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
+          exclude: ['test/guest/dmtcp.test.ts'],
+          ...GUEST,
         },
       },
+      { test: { name: 'dmtcp', include: ['test/guest/dmtcp.test.ts'], ...GUEST } },
     ],
   },
 });

@@ -90,7 +90,7 @@ const FAULTS: readonly (readonly [what: string, text: string, messages: readonly
     'a default that guests cannot share',
     LAN + 'defaults: {‸console: x}\n',
     [
-      'unknown key "console"; defaults may have: qemu, accel, machine, cpu, cpus, memory, kernel, initrd, append, args, disks, nics',
+      'unknown key "console"; defaults may have: qemu, accel, machine, cpu, cpus, memory, kernel, initrd, append, args, disks, nics, dmtcp',
     ],
   ],
   [
