@@ -211,10 +211,13 @@ class Starting {
     };
     if (report.checkpoint !== checkpointId) {
       const whose = report.checkpoint === 'none' ? 'no checkpoint' : `checkpoint ${report.checkpoint}`;
-      await refuse('IMAGE_INVALID', `its DMTCP image is of ${whose}, not of ${checkpointId}: its hold had ended`);
+      await refuse(
+        'IMAGE_INVALID',
+        `its DMTCP image is of ${whose}, not of ${checkpointId}: its hold had ended`,
+      );
     }
     if (report.nics !== tapFds.length) {
-      refuse(
+      await refuse(
         'GUEST_FAILED',
         `its DMTCP image has ${report.nics} TAPs, and ${tapFds.length} NICs are defined`,
       );
