@@ -89,7 +89,8 @@ class Starting {
 
   async boot(): Promise<Guest> {
     const { name, definition, group, tapFds } = this.#options;
-    const [version, plugin, images] = await this.#preliminaries();
+    const [version, images] = await this.#preliminaries();
+    const plugin = await pluginFile();
     if (definition.dmtcp.forked && !(await canFork())) {
       throw new StillwireError('GUEST_FAILED', 'this DMTCP was built without --enable-forked-checkpointing');
     }
@@ -115,7 +116,7 @@ class Starting {
 
   async bringBack({ stateFile, checkpointId }: NonNullable<StartDmtcpOptions['incoming']>): Promise<Guest> {
     const { name, group } = this.#options;
-    const [version, , images] = await this.#preliminaries();
+    const [version, images] = await this.#preliminaries();
     const image = openFd(stateFile, O_RDONLY);
     // DMTCP wants a name that ends so, and our file may be known by a descriptor only.
     const link = join(this.#options.runDirectory, `${name}.dmtcp`);
@@ -143,9 +144,9 @@ class Starting {
     }
   }
 
-  #preliminaries(): Promise<[string, string, DmtcpImages]> {
+  #preliminaries(): Promise<[string, DmtcpImages]> {
     const { name, runDirectory } = this.#options;
-    return Promise.all([dmtcpVersion(), pluginFile(), DmtcpImages.open(name, runDirectory)]);
+    return Promise.all([dmtcpVersion('dmtcp_restart'), DmtcpImages.open(name, runDirectory)]);
   }
 
   #common(images: DmtcpImages): string[] {
@@ -202,17 +203,21 @@ class Starting {
   /** @throws StillwireError IMAGE_INVALID, GUEST_FAILED; the plugin has been told, and its process ends */
   async #attach(call: DmtcpCall, report: ReportOf<'RESTART'>, checkpointId: string): Promise<void> {
     const { tapFds } = this.#options;
-    const refuse = (code: 'IMAGE_INVALID' | 'GUEST_FAILED', words: string): never => {
+    const refuse = async (code: 'IMAGE_INVALID' | 'GUEST_FAILED', words: string): Promise<never> => {
       call.answer('REFUSE', { reason: words });
       call.hangUp();
+      await this.#child?.settle(); // it ends by itself, and leaves the reason in its log
       throw new StillwireError(code, words);
     };
     if (report.checkpoint !== checkpointId) {
       const whose = report.checkpoint === 'none' ? 'no checkpoint' : `checkpoint ${report.checkpoint}`;
-      refuse('IMAGE_INVALID', `its DMTCP image is of ${whose}, not of ${checkpointId}: its hold had ended`);
+      await refuse(
+        'IMAGE_INVALID',
+        `its DMTCP image is of ${whose}, not of ${checkpointId}: its hold had ended`,
+      );
     }
     if (report.nics !== tapFds.length) {
-      refuse(
+      await refuse(
         'GUEST_FAILED',
         `its DMTCP image has ${report.nics} TAPs, and ${tapFds.length} NICs are defined`,
       );

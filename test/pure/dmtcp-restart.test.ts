@@ -1,0 +1,114 @@
+/** Bringing a guest back under DMTCP, without it: a program in the place of dmtcp_restart speaks as the plugin would. */
+import { chmodSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { StillwireError } from '../../src/errors/index.js';
+import { startDmtcp } from '../../src/guest/dmtcp.js';
+import { DmtcpGroup } from '../../src/guest/dmtcp-group.js';
+import type { Guest } from '../../src/guest/guest.js';
+
+const ID = '0b1d2c3e-1111-2222-3333-444455556666';
+const OTHER = '99999999-1111-2222-3333-444455556666';
+
+/** Says what a test wants, writes down what it is told, and ends as the plugin does. */
+const RESTART = `#!${process.execPath}
+const { appendFileSync } = require('node:fs');
+if (process.argv.includes('--version')) { console.log('dmtcp_restart (DMTCP) 5.0.0'); process.exit(0); }
+const { SAYS, HEARD, STILLWIRE_DMTCP_SOCKET: path } = process.env;
+if (SAYS === 'nothing and ends') { console.error('no such image'); process.exit(3); }
+const socket = require('node:net').connect(path, () => socket.write(SAYS + '\\n'));
+socket.on('data', (data) => {
+  appendFileSync(HEARD, String(data));
+  if (String(data).startsWith('REFUSE')) process.exit(98);
+  if (String(data).startsWith('GO')) socket.end();
+});
+socket.on('close', () => undefined);
+setInterval(() => undefined, 1000);
+`;
+
+let directory: string;
+let group: DmtcpGroup;
+let guest: Guest | undefined;
+const path = process.env['PATH'] ?? '';
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'dmtcp-'));
+  writeFileSync(join(directory, 'dmtcp_restart'), RESTART);
+  chmodSync(join(directory, 'dmtcp_restart'), 0o755);
+  writeFileSync(join(directory, 'state'), 'an image');
+  writeFileSync(join(directory, 'heard'), '');
+  process.env['PATH'] = `${directory}:${path}`;
+  process.env['HEARD'] = join(directory, 'heard');
+  group = await DmtcpGroup.open({
+    socket: join(directory, 'sock'),
+    coordinator: {
+      arguments: [],
+      peers: () => Promise.resolve(0),
+      checkpoint: () => Promise.resolve(),
+      end: () => Promise.resolve(),
+    },
+  });
+});
+afterEach(async () => {
+  await guest?.kill();
+  guest = undefined;
+  await group.close();
+  process.env['PATH'] = path;
+  await rm(directory, { recursive: true, force: true });
+});
+
+const heard = (): string => readFileSync(join(directory, 'heard'), 'utf8');
+
+async function bringBack(says: string): Promise<Guest> {
+  process.env['SAYS'] = says;
+  guest = await startDmtcp({
+    name: 'a',
+    group,
+    tapFds: [],
+    runDirectory: directory,
+    incoming: { stateFile: join(directory, 'state'), checkpointId: ID },
+    signal: new AbortController().signal,
+    definition: {
+      qemu: '/bin/true',
+      accel: 'tcg',
+      machine: 'q35',
+      cpus: 1,
+      memory: 64,
+      args: [],
+      nics: [],
+      dmtcp: { plugins: [], gzip: false, forked: false, unreachable: 'go' },
+    },
+  });
+  return guest;
+}
+
+test('it is paused until it is resumed, and has the version of DMTCP in its identity', async () => {
+  const back = await bringBack(`RESTART version=1 guest=a pid=40000 checkpoint=${ID} nics=0`);
+  expect(await back.runState()).toBe('paused');
+  expect(heard()).toBe('');
+  expect(await back.identity()).toMatchObject({ kind: 'dmtcp', version: '5.0.0', hashes: {} });
+  await back.resume();
+  expect(heard()).toBe('GO\n');
+  expect(await back.runState()).toBe('running');
+});
+
+test.each([
+  ['an image of another checkpoint', `checkpoint=${OTHER} nics=0`, 'IMAGE_INVALID', OTHER],
+  ['an image of none, whose hold had ended', 'checkpoint=none nics=0', 'IMAGE_INVALID', 'of no checkpoint'],
+  ['an image with other TAPs', `checkpoint=${ID} nics=2`, 'GUEST_FAILED', '2 TAPs'],
+])('%s is refused, with the guest named, and its process told why', async (_what, rest, code, words) => {
+  const error: unknown = await bringBack(`RESTART version=1 guest=a pid=40000 ${rest}`).catch(
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(StillwireError);
+  expect(error).toMatchObject({ code });
+  expect((error as StillwireError).message).toContain('guest a');
+  expect((error as StillwireError).message).toContain(words);
+  expect(heard()).toMatch(/^REFUSE reason=/);
+});
+
+test('one that ends without a word is told with what it wrote', async () => {
+  await expect(bringBack('nothing and ends')).rejects.toThrow(/guest a.*code 3.*no such image/s);
+});
