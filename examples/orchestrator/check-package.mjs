@@ -9,8 +9,10 @@ const NEEDED = [
   'dist/index.js',
   'dist/index.d.ts',
   'dist/cli/main.js',
+  'plugin/stillwire-dmtcp.c',
 ];
-const ALLOWED = /^(?:package\.json|README\.md|LICENSE|dist\/.+\.(?:js|js\.map|d\.ts)|systemd\/[^/]+)$/;
+const ALLOWED =
+  /^(?:package\.json|README\.md|LICENSE|dist\/.+\.(?:js|js\.map|d\.ts)|plugin\/[^/]+\.c|systemd\/[^/]+)$/;
 
 /** @type {[{ files: { path: string }[], size: number }]} */
 const [{ files, size }] = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8'));
