@@ -11,19 +11,27 @@ afterEach(() => lab.end());
 
 const LOAD = { udpRate: 500, tcpRate: '250k' };
 
-/** g1 and g2, both under DMTCP or only the first. */
-function underDmtcp(both: boolean): ReturnType<typeof flatGuests> {
-  const { g1, g2 } = flatGuests(2);
-  return { g1: { ...g1!, dmtcp: {} }, g2: both ? { ...g2!, dmtcp: {} } : g2! };
+/** How often each network is checkpointed in place and, as often, killed and restarted; more of it is a soak. */
+const ROUNDS = Number(process.env['STILLWIRE_DMTCP_ROUNDS'] ?? 2);
+
+/** So many guests, of which the first ones are under DMTCP. */
+function underDmtcp(guests: number, under: number): ReturnType<typeof flatGuests> {
+  return Object.fromEntries(
+    Object.entries(flatGuests(guests)).map(([name, guest], index) => [
+      name,
+      index < under ? { ...guest, dmtcp: {} } : guest,
+    ]),
+  );
 }
 
 test.each([
-  ['two guests under DMTCP', true],
-  ['one under DMTCP and one that is not', false],
-])('%s: in place, killed and restarted, twice: nothing lost, doubled or reordered', async (_what, both) => {
-  lab = await TrafficLab.boot(underDmtcp(both), LOAD);
+  ['two guests under DMTCP', 2, 2],
+  ['four guests under DMTCP', 4, 4],
+  ['one under DMTCP and one that is not', 2, 1],
+])('%s: in place, killed and restarted: nothing lost, doubled or reordered', async (_what, guests, under) => {
+  lab = await TrafficLab.boot(underDmtcp(guests, under), LOAD);
   let inFlight = 0;
-  for (const round of [1, 2]) {
+  for (let round = 1; round <= ROUNDS; round++) {
     await delay(400);
     const report = await lab.checkpoint(`place${round}`);
     expect(report.proven).toBe(true);
@@ -40,7 +48,7 @@ test.each([
 });
 
 test('the same image under another name: on TAPs of its own', async () => {
-  lab = await TrafficLab.boot(underDmtcp(true), LOAD);
+  lab = await TrafficLab.boot(underDmtcp(2, 2), LOAD);
   const report = await lab.checkpoint('gone', { kill: true });
   const other = `${lab.definition.network}-b`;
   await lab.restart(report.path, { as: other });
