@@ -2,8 +2,9 @@
  * Real guests under a real DMTCP, under TCP and UDP load. Where dmtcp_launch is not on PATH none of it runs, and the suite
  * `dmtcp` of scripts/test.mjs says so: nothing here counts among the guest tests that have to run.
  */
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test, vi } from 'vitest';
@@ -19,11 +20,11 @@ const LOAD = { udpRate: 500, tcpRate: '250k' };
 const ROUNDS = Number(process.env['STILLWIRE_DMTCP_ROUNDS'] ?? 2);
 
 /** So many guests, of which the first ones are under DMTCP. */
-function underDmtcp(guests: number, under: number): ReturnType<typeof flatGuests> {
+function underDmtcp(guests: number, under: number, dmtcp: object = {}): ReturnType<typeof flatGuests> {
   return Object.fromEntries(
     Object.entries(flatGuests(guests)).map(([name, guest], index) => [
       name,
-      index < under ? { ...guest, dmtcp: {} } : guest,
+      index < under ? { ...guest, dmtcp: { ...dmtcp } } : guest,
     ]),
   );
 }
@@ -62,36 +63,63 @@ test('the same image under another name: on TAPs of its own', async () => {
   expect(tally, JSON.stringify(tally)).toSatisfy(isFaultless);
 });
 
-/** One command to the coordinator that the lab's network has for itself. */
-function tellCoordinator(...command: string[]): void {
-  const port = readFileSync(join(lab.directory, 'run', 'dmtcp.port'), 'utf8').trim();
-  execFileSync('dmtcp_command', ['--coord-host', '127.0.0.1', '--coord-port', port, ...command]);
+/**
+ * Meets checkpoints that DMTCP begins, ROUNDS of them: `next` is told how to wait for one more. The last restarts, and what
+ * the guests say in the end is without fault.
+ */
+async function meetForeign(next: (arrived: () => Promise<void>) => Promise<void>): Promise<void> {
+  const reports: CheckpointReport[] = [];
+  const meet = async (): Promise<void> => {
+    reports.push(await lab.checkpoint(`foreign${reports.length}`));
+  };
+  lab.live.onForeignCheckpoint = meet;
+  for (let round = 1; round <= ROUNDS; round++) {
+    await next(() =>
+      vi.waitFor(() => expect(reports.length).toBeGreaterThanOrEqual(round), {
+        timeout: 60_000,
+        interval: 20,
+      }),
+    );
+  }
+  expect(reports.every(({ proven }) => proven)).toBe(true);
+  const last = reports.at(-1)!;
+  expect((await verifyImage(last.path)).faults).toEqual([]);
+  await lab.close();
+  await lab.restart(last.path);
+  lab.live.onForeignCheckpoint = meet;
+  await delay(500);
+  const tally = await lab.finish();
+  expect(tally, JSON.stringify(tally)).toSatisfy(isFaultless);
 }
 
-test.each([
-  ['dmtcp_command', ['--checkpoint'], true],
-  ["the coordinator's timer", ['--interval', '4'], false],
-])(
-  '%s begins it: a checkpoint of the network each time, and the last restarts',
-  async (_who, command, each) => {
-    lab = await TrafficLab.boot(underDmtcp(2, 2), LOAD);
-    const reports: CheckpointReport[] = [];
-    lab.live.onForeignCheckpoint = async () => {
-      reports.push(await lab.checkpoint(`foreign${reports.length}`));
-    };
-    for (let round = 1; round <= ROUNDS; round++) {
-      if (each || round === 1) tellCoordinator(...command);
-      await vi.waitFor(() => expect(reports).toHaveLength(round), { timeout: 60_000, interval: 20 });
-      if (each) await delay(400);
-    }
-    if (!each) tellCoordinator('--interval', '0');
-    expect(reports.every(({ proven }) => proven)).toBe(true);
-    const last = reports.at(-1)!;
-    expect((await verifyImage(last.path)).faults).toEqual([]);
-    await lab.close();
-    await lab.restart(last.path);
-    await delay(500);
-    const tally = await lab.finish();
-    expect(tally, JSON.stringify(tally)).toSatisfy(isFaultless);
-  },
-);
+const portIn = (file: string): string => readFileSync(file, 'utf8').trim();
+
+test('dmtcp_command begins it: a checkpoint of the network each time, and the last restarts', async () => {
+  lab = await TrafficLab.boot(underDmtcp(2, 2), LOAD);
+  const port = portIn(join(lab.directory, 'run', 'dmtcp.port'));
+  await meetForeign(async (arrived) => {
+    execFileSync('dmtcp_command', ['--coord-host', '127.0.0.1', '--coord-port', port, '--checkpoint']);
+    await arrived();
+    await delay(400);
+  });
+});
+
+/** A user's own coordinator with a timer: `dmtcp_command --interval` sets none in DMTCP 3.2.0. */
+test("the timer of a user's own coordinator begins it: the same", async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'swc-'));
+  const portFile = join(directory, 'port');
+  const places = ['--port-file', portFile, '--ckptdir', directory, '--tmpdir', directory];
+  const coordinator = spawn('dmtcp_coordinator', ['--coord-port', '0', '--interval', '4', ...places], {
+    stdio: 'ignore',
+  });
+  try {
+    await vi.waitFor(() => expect(portIn(portFile)).toMatch(/^\d+$/), { timeout: 10_000 });
+    const settings = { coordinator: `127.0.0.1:${portIn(portFile)}` };
+    lab = await TrafficLab.boot(underDmtcp(2, 2, settings), LOAD);
+    await meetForeign((arrived) => arrived());
+    await lab.end(); // before the coordinator, without which its guests end by themselves
+  } finally {
+    coordinator.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
