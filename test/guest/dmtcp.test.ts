@@ -16,15 +16,19 @@ afterEach(() => lab.end());
 
 const LOAD = { udpRate: 500, tcpRate: '250k' };
 
-/** How often each network is checkpointed in place and, as often, killed and restarted; more of it is a soak. */
+/** How often each network is checkpointed in place and, as often, killed and restarted; or met DMTCP's own checkpoint. */
 const ROUNDS = Number(process.env['STILLWIRE_DMTCP_ROUNDS'] ?? 2);
 
 /** So many guests, of which the first ones are under DMTCP. */
-function underDmtcp(guests: number, under: number, dmtcp: object = {}): ReturnType<typeof flatGuests> {
+function underDmtcp(
+  guests: number,
+  under: number,
+  dmtcp: Readonly<Record<string, unknown>> = {},
+): ReturnType<typeof flatGuests> {
   return Object.fromEntries(
     Object.entries(flatGuests(guests)).map(([name, guest], index) => [
       name,
-      index < under ? { ...guest, dmtcp: { ...dmtcp } } : guest,
+      index < under ? { ...guest, dmtcp } : guest,
     ]),
   );
 }
@@ -64,28 +68,30 @@ test('the same image under another name: on TAPs of its own', async () => {
 });
 
 /**
- * Meets checkpoints that DMTCP begins, ROUNDS of them: `next` is told how to wait for one more. The last restarts, and what
- * the guests say in the end is without fault.
+ * Meets checkpoints that DMTCP begins, ROUNDS of them: `next` is told how to wait for one more. Each has to be taken, since
+ * a timer would hide one that failed behind the one after it. The last restarts, and what the guests say is without fault.
  */
-async function meetForeign(next: (arrived: () => Promise<void>) => Promise<void>): Promise<void> {
-  const reports: CheckpointReport[] = [];
+async function meetForeign(next: (taken: () => Promise<void>) => Promise<void>): Promise<void> {
+  const checkpoints: Promise<CheckpointReport>[] = [];
   const meet = async (): Promise<void> => {
-    reports.push(await lab.checkpoint(`foreign${reports.length}`));
+    const checkpoint = lab.checkpoint(`foreign${checkpoints.length}`);
+    checkpoints.push(checkpoint);
+    await checkpoint;
   };
   lab.live.onForeignCheckpoint = meet;
-  for (let round = 1; round <= ROUNDS; round++) {
-    await next(() =>
-      vi.waitFor(() => expect(reports.length).toBeGreaterThanOrEqual(round), {
-        timeout: 60_000,
-        interval: 20,
-      }),
-    );
+  let last = '';
+  for (let round = 0; round < ROUNDS; round++) {
+    await next(async () => {
+      const begun = { timeout: 60_000, interval: 20 };
+      await vi.waitFor(() => expect(checkpoints.length).toBeGreaterThan(round), begun);
+      const { proven, path } = await checkpoints[round]!;
+      expect(proven).toBe(true);
+      last = path;
+    });
   }
-  expect(reports.every(({ proven }) => proven)).toBe(true);
-  const last = reports.at(-1)!;
-  expect((await verifyImage(last.path)).faults).toEqual([]);
+  expect((await verifyImage(last)).faults).toEqual([]);
   await lab.close();
-  await lab.restart(last.path);
+  await lab.restart(last);
   lab.live.onForeignCheckpoint = meet;
   await delay(500);
   const tally = await lab.finish();
@@ -97,9 +103,9 @@ const portIn = (file: string): string => readFileSync(file, 'utf8').trim();
 test('dmtcp_command begins it: a checkpoint of the network each time, and the last restarts', async () => {
   lab = await TrafficLab.boot(underDmtcp(2, 2), LOAD);
   const port = portIn(join(lab.directory, 'run', 'dmtcp.port'));
-  await meetForeign(async (arrived) => {
+  await meetForeign(async (taken) => {
     execFileSync('dmtcp_command', ['--coord-host', '127.0.0.1', '--coord-port', port, '--checkpoint']);
-    await arrived();
+    await taken();
     await delay(400);
   });
 });
@@ -116,7 +122,7 @@ test("the timer of a user's own coordinator begins it: the same", async () => {
     await vi.waitFor(() => expect(portIn(portFile)).toMatch(/^\d+$/), { timeout: 10_000 });
     const settings = { coordinator: `127.0.0.1:${portIn(portFile)}` };
     lab = await TrafficLab.boot(underDmtcp(2, 2, settings), LOAD);
-    await meetForeign((arrived) => arrived());
+    await meetForeign((taken) => taken());
     await lab.end(); // before the coordinator, without which its guests end by themselves
   } finally {
     coordinator.kill('SIGKILL');
