@@ -1,7 +1,7 @@
 /** What the guests of a network that run under DMTCP have in common: where their plugins report, and their coordinator. */
 import { join } from 'node:path';
 import { isDmtcp, type NetworkDefinition } from '../definition/index.js';
-import { DmtcpCoordinator, DmtcpGroup } from '../guest/index.js';
+import { DmtcpCoordinator, DmtcpGroup } from '../dmtcp/index.js';
 
 /** Undefined when no guest runs under DMTCP. @throws StillwireError MISSING_PROGRAM, PATH_TOO_LONG, GUEST_FAILED */
 export async function openDmtcpGroup(

@@ -2,17 +2,9 @@
 import { EventEmitter } from 'node:events';
 import { StillwireError } from '../errors/index.js';
 import { isAdopted, isDmtcp, nicPort, type NetworkDefinition } from '../definition/index.js';
+import { startDmtcp, type DmtcpGroup, type OnForeign } from '../dmtcp/index.js';
 import type { PortId } from '../frame/types.js';
-import {
-  adoptQemu,
-  restartAdopted,
-  startDmtcp,
-  startQemu,
-  type AttachedQemu,
-  type DmtcpGroup,
-  type Guest,
-  type OnForeign,
-} from '../guest/index.js';
+import { adoptQemu, restartAdopted, startQemu, type AttachedQemu, type Guest } from '../guest/index.js';
 import { Network } from '../network/index.js';
 import { closeFd } from '../sys/index.js';
 import { openDmtcpGroup } from './dmtcp-guests.js';

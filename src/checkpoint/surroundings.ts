@@ -1,7 +1,8 @@
 /** What the guests of a checkpoint need on this machine, looked at before a restart touches anything. */
 import { StillwireError } from '../errors/index.js';
 import { isAdopted, isDmtcp } from '../definition/index.js';
-import { dmtcpVersion, hashBootFiles } from '../guest/index.js';
+import { dmtcpVersion } from '../dmtcp/index.js';
+import { hashBootFiles } from '../guest/index.js';
 import type { Manifest } from '../image/index.js';
 import { runProgram } from '../network/index.js';
 import { everyone } from './everyone.js';

@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { access, open, readFile, stat } from 'node:fs/promises';
 import { arch, platform, release } from 'node:os';
 import { dirname } from 'node:path';
-import { canFork } from '../guest/dmtcp-programs.js';
+import { canFork } from '../dmtcp/index.js';
 import { runDirectory } from '../daemon/run-directory.js';
 import { missingCapabilities } from '../sys/privilege.js'; // and no more of it: a machine without koffi is examined too
 import { manual, probe } from './probe.js';

@@ -1,10 +1,6 @@
 /** Guests: what can be stopped, saved, resumed and restarted. */
 export type { Guest, GuestIdentity, RunState, WritableDisk } from './guest.js';
 export { startQemu, type StartQemuOptions } from './qemu.js';
-export { startDmtcp, type StartDmtcpOptions } from './dmtcp.js';
-export { DmtcpCoordinator } from './dmtcp-coordinator.js';
-export { DmtcpGroup, type OnForeign } from './dmtcp-group.js';
-export { canFork, dmtcpVersion } from './dmtcp-programs.js';
 export { adoptQemu, type AdoptOptions } from './adopt-qemu.js';
 export { restartAdopted, type RestartAdoptedOptions } from './restart-adopted.js';
 export { attachQemu, type AttachedQemu, type AttachQemuOptions } from './attach-qemu.js';

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { StillwireError } from '../../src/errors/index.js';
-import { answerLine, LineReader, MAX_LINE_BYTES, parseReport } from '../../src/guest/dmtcp-lines.js';
+import { answerLine, LineReader, MAX_LINE_BYTES, parseReport } from '../../src/dmtcp/lines.js';
 
 test('every report is read', () => {
   expect(parseReport('PRESUSPEND version=1 guest=g-1 pid=7 nics=2')).toEqual({

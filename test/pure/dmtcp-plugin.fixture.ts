@@ -6,9 +6,9 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DmtcpDefinition } from '../../src/definition/definition.js';
-import { DmtcpGroup } from '../../src/guest/dmtcp-group.js';
-import { DmtcpGuest } from '../../src/guest/dmtcp-guest.js';
-import { DmtcpImages } from '../../src/guest/dmtcp-images.js';
+import { DmtcpGroup } from '../../src/dmtcp/group.js';
+import { DmtcpGuest } from '../../src/dmtcp/guest.js';
+import { DmtcpImages } from '../../src/dmtcp/images.js';
 import { HypervisorProcess } from '../../src/guest/hypervisor-process.js';
 
 /** The other end of a line. */

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { StillwireError } from '../../src/errors/index.js';
-import { startDmtcp } from '../../src/guest/dmtcp.js';
-import { DmtcpGroup } from '../../src/guest/dmtcp-group.js';
+import { startDmtcp } from '../../src/dmtcp/start.js';
+import { DmtcpGroup } from '../../src/dmtcp/group.js';
 import type { Guest } from '../../src/guest/guest.js';
 
 const ID = '0b1d2c3e-1111-2222-3333-444455556666';

@@ -4,8 +4,8 @@
  * plugin has left, would be cut at another moment than the rest.
  */
 import { StillwireError } from '../errors/index.js';
-import type { DmtcpCall } from './dmtcp-call.js';
-import { DmtcpPassage } from './dmtcp-passage.js';
+import type { DmtcpCall } from './call.js';
+import { DmtcpPassage } from './passage.js';
 
 export class DmtcpRound {
   /** We asked for it; else somebody else did, or a timer of the coordinator's. */

@@ -10,8 +10,8 @@ import type { Socket } from 'node:net';
 import { StillwireError } from '../errors/index.js';
 import { peerCredentials } from '../sys/pidfd.js';
 import { sendDescriptor } from '../sys/fd-passing.js';
-import { descriptorOf } from './qmp-connect.js';
-import { answerLine, fault, LineReader, parseReport, type Report } from './dmtcp-lines.js';
+import { descriptorOf } from '../guest/qmp-connect.js';
+import { answerLine, fault, LineReader, parseReport, type Report } from './lines.js';
 
 export class DmtcpCall {
   readonly #socket: Socket;

@@ -8,11 +8,11 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { StillwireError } from '../errors/index.js';
-import type { DmtcpCall } from './dmtcp-call.js';
-import { DmtcpCoordinator } from './dmtcp-coordinator.js';
-import { DmtcpDesk, type FirstReport } from './dmtcp-desk.js';
-import type { DmtcpPassage } from './dmtcp-passage.js';
-import { DmtcpRound } from './dmtcp-round.js';
+import type { DmtcpCall } from './call.js';
+import { DmtcpCoordinator } from './coordinator.js';
+import { DmtcpDesk, type FirstReport } from './desk.js';
+import type { DmtcpPassage } from './passage.js';
+import { DmtcpRound } from './round.js';
 
 /** How long DMTCP may take to reach every guest. */
 const REPORT_BOUND_MS = 30_000;

@@ -10,8 +10,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { StillwireError } from '../errors/index.js';
-import type { DmtcpCall } from './dmtcp-call.js';
-import { fault } from './dmtcp-lines.js';
+import type { DmtcpCall } from './call.js';
+import { fault } from './lines.js';
 
 type Gate = 'PRESUSPEND' | 'PRECHECKPOINT' | 'RESUME';
 type Place = Gate | 'between' | 'over';

@@ -7,8 +7,8 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { StillwireError } from '../errors/index.js';
-import { runDmtcp } from './dmtcp-programs.js';
-import { QemuProcess } from './qemu-process.js';
+import { runDmtcp } from './programs.js';
+import { QemuProcess } from '../guest/qemu-process.js';
 
 const START_BOUND_MS = 10_000;
 const POLL_MS = 10;

@@ -3,7 +3,7 @@
  * process has open for writing, as /proc shows them, but for what is no disk: its log, its console's, and DMTCP's own.
  */
 import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
-import type { WritableDisk } from './guest.js';
+import type { WritableDisk } from '../guest/guest.js';
 
 /** The access mode in the flags of an open file (open(2)). */
 const O_ACCMODE = 3;

@@ -7,13 +7,13 @@
  */
 import { StillwireError } from '../errors/index.js';
 import type { DmtcpDefinition } from '../definition/definition.js';
-import type { DmtcpGroup } from './dmtcp-group.js';
-import type { DmtcpImages } from './dmtcp-images.js';
-import { disksOf, printedFiles } from './dmtcp-disks.js';
-import type { DmtcpPassage } from './dmtcp-passage.js';
-import type { Guest, GuestIdentity, RunState, WritableDisk } from './guest.js';
-import type { HypervisorProcess } from './hypervisor-process.js';
-import { NO_CHECKPOINT } from './dmtcp-lines.js';
+import type { DmtcpGroup } from './group.js';
+import type { DmtcpImages } from './images.js';
+import { disksOf, printedFiles } from './disks.js';
+import type { DmtcpPassage } from './passage.js';
+import type { Guest, GuestIdentity, RunState, WritableDisk } from '../guest/guest.js';
+import type { HypervisorProcess } from '../guest/hypervisor-process.js';
+import { NO_CHECKPOINT } from './lines.js';
 
 /** How long a guest may take from our last answer until it runs, DMTCP's own work included. */
 const RESUME_BOUND_MS = 120_000;

@@ -6,8 +6,8 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { StillwireError } from '../errors/index.js';
-import { DmtcpCall } from './dmtcp-call.js';
-import { fault, PROTOCOL_VERSION, type Report, type ReportOf } from './dmtcp-lines.js';
+import { DmtcpCall } from './call.js';
+import { fault, PROTOCOL_VERSION, type Report, type ReportOf } from './lines.js';
 
 /** sun_path of unix(7), less the final zero. */
 const MAX_SOCKET_PATH_BYTES = 107;
