@@ -22,8 +22,6 @@ export class LeasedChannel implements Channel<MarkAnswer> {
   constructor(handle: SwitchHandle, leaseMs: number) {
     this.#switch = handle;
     this.#leaseMs = leaseMs;
-    handle.on('overflow', this.#onOverflow);
-    handle.on('failed', this.#lose);
   }
 
   /** Aborted, with the error as its reason, when the hold has ended before its owner ended it. */
@@ -59,8 +57,11 @@ export class LeasedChannel implements Channel<MarkAnswer> {
   }
 
   async hold(): Promise<{ epoch: number; at: number }> {
+    const asked = this.#switch.call('hold', {}); // before all else: frames are delivered until it arrives
+    this.#switch.on('overflow', this.#onOverflow);
+    this.#switch.on('failed', this.#lose);
     try {
-      const answer = await this.#switch.call('hold', {});
+      const answer = await asked;
       this.#epoch = answer.epoch;
       this.renew();
       return answer;

@@ -11,12 +11,15 @@ export class EpollEngine implements Engine {
   readonly #ready = new Int32Array(MAX_READY);
   readonly #switch: Turned;
   readonly #controlFd: number;
-  readonly #onControl: () => void;
+  readonly #onControl: (since: number) => void;
   readonly #watched = new Map<number, number>(); // descriptors by port number
   #wait = -1;
 
-  /** @param controlFd an eventfd that says commands wait; @param onControl executes them */
-  constructor(core: Turned, controlFd: number, onControl: () => void) {
+  /**
+   * @param controlFd an eventfd that says commands wait
+   * @param onControl executes them; nothing has been sent since the moment it is told
+   */
+  constructor(core: Turned, controlFd: number, onControl: (since: number) => void) {
     this.#switch = core;
     this.#controlFd = controlFd;
     this.#onControl = onControl;
@@ -47,8 +50,9 @@ export class EpollEngine implements Engine {
     for (let i = 0; i < count; i++) {
       if (this.#ready[i] !== CONTROL) continue;
       exact = true;
+      const since = monotonicMs();
       clearEvent(this.#controlFd);
-      this.#onControl(); // a hold waits for no burst
+      this.#onControl(since); // a hold waits for no burst
     }
     for (let i = 0; i < count; i++) {
       const tag = this.#ready[i]!;

@@ -26,6 +26,8 @@ export class Executor {
   readonly #marks = new Map<number, Mark>();
   #nextMark = 1;
   #epoch = 0;
+  /** Monotonic milliseconds; nothing has been sent since. */
+  #since = 0;
   /** Ports opened during a hold, from which nothing is received yet. */
   readonly #unwatched: { readonly index: number; readonly fd: number }[] = [];
   #releasing = false;
@@ -53,8 +55,12 @@ export class Executor {
     return this.#ending;
   }
 
-  /** @throws StillwireError what the command's handler throws */
-  execute(command: CommandName, ask: unknown): unknown {
+  /**
+   * @param since monotonic milliseconds: nothing has been sent since
+   * @throws StillwireError what the command's handler throws
+   */
+  execute(command: CommandName, ask: unknown, since: number): unknown {
+    this.#since = since;
     const handler = this.#handlers[command] as (ask: unknown) => unknown;
     return handler(ask);
   }
@@ -166,10 +172,9 @@ export class Executor {
     },
     hold: () => {
       if (this.#switch.held) throw new StillwireError('NETWORK_HELD', 'the network is held already');
-      const at = monotonicMs(); // from here on nothing is sent: what the hold has to look at first is not delivery
       this.#switch.hold();
       this.#releasing = false;
-      return { epoch: ++this.#epoch, at };
+      return { epoch: ++this.#epoch, at: this.#since };
     },
     sentinels: ({ epoch, nonce }) => {
       this.#fence(epoch);

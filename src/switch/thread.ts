@@ -82,7 +82,7 @@ class SwitchThread {
   }
 
   #startEngine(): Engine {
-    const onControl = (): void => this.#execute();
+    const onControl = (since: number): void => this.#execute(since);
     const { controlFd } = this.#data;
     if (this.#ring === undefined) return new EpollEngine(this.#switch, controlFd, onControl);
     return new UringEngine(this.#switch, this.#ring, controlFd, onControl);
@@ -119,13 +119,14 @@ class SwitchThread {
     this.#data.control.postMessage(message);
   }
 
-  #execute(): void {
-    for (;;) {
+  /** @param since nothing has been sent since that moment */
+  #execute(since: number): void {
+    for (let at = since; ; at = monotonicMs()) {
       const received = receiveMessageOnPort(this.#data.control) as { message: Request } | undefined;
       if (received === undefined) return;
       const { id, command, ask } = received.message;
       try {
-        this.#post({ id, answer: this.#executor.execute(command, ask) });
+        this.#post({ id, answer: this.#executor.execute(command, ask, at) });
       } catch (error) {
         this.#post({ id, error: StillwireError.from(error).toJSON() });
       }

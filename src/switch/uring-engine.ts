@@ -21,7 +21,7 @@ export class UringEngine implements Engine {
   readonly #ready = new Int32Array(MAX_READY);
   readonly #switch: Turned;
   readonly #controlFd: number;
-  readonly #onControl: () => void;
+  readonly #onControl: (since: number) => void;
   /** Descriptors by port number, NONE where there is no port. */
   readonly #watched = new Int32Array(MAX_PORTS).fill(NONE);
   readonly #pressure = new Pressure(MAX_PORTS);
@@ -32,8 +32,12 @@ export class UringEngine implements Engine {
   /** Frames waited in some queue after the last turn. */
   #queued = false;
 
-  /** @param ring outlives the engine; @param controlFd an eventfd that says commands wait; @param onControl executes them */
-  constructor(core: Turned, ring: Ring, controlFd: number, onControl: () => void) {
+  /**
+   * @param ring outlives the engine
+   * @param controlFd an eventfd that says commands wait
+   * @param onControl executes them; nothing has been sent since the moment it is told
+   */
+  constructor(core: Turned, ring: Ring, controlFd: number, onControl: (since: number) => void) {
     this.#switch = core;
     this.#ring = ring;
     this.#controlFd = controlFd;
@@ -72,10 +76,11 @@ export class UringEngine implements Engine {
   }
 
   #control(): void {
+    const since = monotonicMs();
     this.#queued = true; // a release may be among the commands: its first frames are told to the microsecond
     clearEvent(this.#controlFd);
     this.#ring.watch(this.#controlFd, CONTROL); // before the commands: one of them may end the engine
-    this.#onControl();
+    this.#onControl(since);
   }
 
   /** Gives a port its turn and sees to it that there is another; whether it is to be visited for that. */
