@@ -113,4 +113,5 @@ void read_counters(struct counters *to) {
   read_singles("/proc/net/snmp6", wanted, count);
   read_neighbours("/proc/net/stat/arp_cache", to);
   read_neighbours("/proc/net/stat/ndisc_cache", to);
+  read_links(to);
 }

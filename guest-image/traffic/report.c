@@ -42,6 +42,10 @@ static const struct shown ip[] = {{"ReasmReqds", OF(fragments_in)},
                                   {"UnresolvedDiscards", OF(unresolved_discards)},
                                   {"FailedResolutions", OF(failed_resolutions)}};
 
+static const struct shown link[] = {{"QueueDrops", OF(queue_drops)},
+                                    {"DeviceDrops", OF(device_drops)},
+                                    {"SoftnetDrops", OF(softnet_drops)}};
+
 void mark_counters(void) { read_counters(&mark); }
 
 /* A line too long is cut; FLOWS_MAX flows fit. */
@@ -141,6 +145,7 @@ static void add_counters(void) {
   SHOW(tcp);
   SHOW(udp);
   SHOW(ip);
+  SHOW(link);
 #undef SHOW
 }
 

@@ -184,8 +184,12 @@ struct counters {
   uint64_t fragments_in, reassembled, reassembly_fails, reassembly_timeouts, fragments_out, fragmentation_fails;
   uint64_t in_discards, out_discards;
   uint64_t unresolved_discards, failed_resolutions;
+  uint64_t queue_drops, device_drops, softnet_drops;
 };
 void read_counters(struct counters *counters);
+
+/* links.c */
+void read_links(struct counters *to); /* adds to what is there */
 
 /* report.c */
 void mark_counters(void);

@@ -50,7 +50,8 @@ export function faultsOf({ cuts, left, tally }: Account, leastInFlight: number):
       ? []
       : [
           `UDP: ${udp.lost} lost, ${udp.duplicated} duplicated, ${udp.reordered} reordered; ` +
-            `TCP: ${tcp.intact ? 'intact' : 'NOT INTACT'}, ${tcp.realRetransmits} real retransmits`,
+            `TCP: ${tcp.intact ? 'intact' : 'NOT INTACT'}, ${tcp.realRetransmits} real retransmits; ` +
+            `dropped by guests themselves: ${tally.guestDrops.join(', ') || 'nothing'}`,
         ]),
   ];
 }

@@ -1,6 +1,6 @@
 /** The judgement over a mixed load: each lane by itself, short connections, and whether there was what was asked for. */
 import { LANES, type Lane, type Part } from './mixed-load.js';
-import type { GuestResult } from './result.js';
+import { countersOf, type GuestResult } from './result.js';
 import { isFaultless, tallyUp } from './tally.js';
 
 export interface LaneTally {
@@ -121,8 +121,8 @@ export function tallyMixed(results: readonly GuestResult[], parts: readonly Part
     forgotten: sum(churns, ({ forgotten }) => forgotten),
   };
   const guestCounters: Record<string, number> = {};
-  for (const { tcpCounters, udpCounters = {}, ipCounters = {} } of results) {
-    for (const [name, value] of Object.entries({ ...tcpCounters, ...udpCounters, ...ipCounters })) {
+  for (const result of results) {
+    for (const [name, value] of Object.entries(countersOf(result))) {
       guestCounters[name] = (guestCounters[name] ?? 0) + value;
     }
   }

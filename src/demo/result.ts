@@ -58,9 +58,23 @@ const schema = z.object({
   tcpCounters: z.object({ TCPFastRetrans: count }).catchall(z.int()),
   udpCounters: counters.exactOptional(),
   ipCounters: counters.exactOptional(),
+  linkCounters: counters.exactOptional(),
 });
 
 export type GuestResult = z.infer<typeof schema>;
+
+/** All of the guest's own counters. */
+export const countersOf = ({
+  tcpCounters,
+  udpCounters = {},
+  ipCounters = {},
+  linkCounters = {},
+}: GuestResult): Readonly<Record<string, number>> => ({
+  ...tcpCounters,
+  ...udpCounters,
+  ...ipCounters,
+  ...linkCounters,
+});
 
 /** @throws StillwireError GUEST_FAILED when it is no report */
 export function parseResult(guest: string, text: string): GuestResult {

@@ -2,13 +2,15 @@
  * The judgement over the traffic of all guests together. Every flow's sender and receiver are held against each
  * other: what a receiver was told about totals counts only where the sender says the same.
  */
-import type { GuestResult } from './result.js';
+import { countersOf, type GuestResult } from './result.js';
 
 export interface Tally {
   readonly udp: { sent: number; lost: number; duplicated: number; reordered: number };
   readonly tcp: { bytes: number; intact: boolean; realRetransmits: number };
   /** Of all senders. */
   readonly largestGapMs: number;
+  /** What guests themselves dropped, in words: it was delivered to them. */
+  readonly guestDrops: readonly string[];
   /** Ordered pairs of guests times two families. */
   readonly flows: number;
   /** What spoils the figures, in words: a flow without a report, a sender and a receiver that differ. */
@@ -68,8 +70,27 @@ export function tallyUp(results: readonly GuestResult[], carried: Carried = { ud
     }
   }
   const largestGapMs = Math.max(0, ...results.map((each) => each.largestGapMs));
-  return { udp, tcp, largestGapMs, flows, faults };
+  return { udp, tcp, largestGapMs, guestDrops: guestDropsOf(results), flows, faults };
 }
+
+/** Those of a guest's counters that say that it dropped what it had got, or was about to send. */
+const DROPS = [
+  'QueueDrops',
+  'DeviceDrops',
+  'SoftnetDrops',
+  'InDiscards',
+  'OutDiscards',
+  'RcvbufErrors',
+  'UnresolvedDiscards',
+];
+
+const guestDropsOf = (results: readonly GuestResult[]): string[] =>
+  results.flatMap((result) => {
+    const counters = countersOf(result);
+    return DROPS.filter((name) => (counters[name] ?? 0) > 0).map(
+      (name) => `${result.guest} ${name} ${counters[name]!}`,
+    );
+  });
 
 /** Whether nothing was lost, doubled, reordered, damaged or really sent again. */
 export function isFaultless({ udp, tcp, faults }: Tally): boolean {

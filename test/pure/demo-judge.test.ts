@@ -42,10 +42,21 @@ test('three sound reports: all flows, all sums, no fault', () => {
     udp: { sent: 1200, lost: 0, duplicated: 0, reordered: 0 },
     tcp: { bytes: 60_000, intact: true, realRetransmits: 0 },
     largestGapMs: 7,
+    guestDrops: [],
     flows: 12,
     faults: [],
   });
   expect(isFaultless(tally)).toBe(true);
+});
+
+test('what a guest dropped itself is told, and by whom', () => {
+  const [a, ...others] = sound();
+  const links = { QueueDrops: 12, DeviceDrops: 0, SoftnetDrops: 0 };
+  const tally = tallyUp([
+    { ...a, linkCounters: links, ipCounters: { ReasmOKs: 4, OutDiscards: 1 } },
+    ...others,
+  ]);
+  expect(tally.guestDrops).toEqual(['a QueueDrops 12', 'a OutDiscards 1']);
 });
 
 test.for<[string, GuestResult[], RegExp | undefined]>([
