@@ -2,22 +2,25 @@
  * `npm run bench`: the data plane against its peers. bench/README.md tells how it is measured and what the rows mean.
  *
  *   npm run bench -- [--quick] [--json] [--engine NAME] [--only TRIALS] [--rounds N] [--pin S,R,C] [--figures FILE]
+ *                    [--forked-dmtcp DIR]
  */
 import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ERRORS, EXIT, StillwireError } from '../errors/index.js';
 import { placementOf } from './placement.js';
 import { describeRun, plainRow } from './report.js';
-import { runBench, TRIALS, type RunOptions, type TrialName } from './run.js';
+import { PLANE, runBench, TRIALS, type RunOptions, type TrialName } from './run.js';
 
 const OPTIONS = {
   quick: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
   engine: { type: 'string' },
-  only: { type: 'string', default: TRIALS.join(',') },
+  only: { type: 'string', default: PLANE.join(',') },
   rounds: { type: 'string' },
   pin: { type: 'string', default: '0,1,1' },
   figures: { type: 'string' },
+  'forked-dmtcp': { type: 'string' },
 } as const;
 
 /** Long enough for ticks of 10 ms not to matter. */
@@ -42,7 +45,7 @@ function settingsOf(args: readonly string[]): Settings {
       return usage((error as Error).message);
     }
   };
-  const { quick, json, engine, only, rounds, pin, figures } = parse();
+  const { quick, json, engine, only, rounds, pin, figures, 'forked-dmtcp': forkedDmtcp } = parse();
   const lengths = quick ? QUICK : FULL;
   const words = only.split(',');
   const chosen = TRIALS.filter((name) => words.includes(name));
@@ -52,6 +55,7 @@ function settingsOf(args: readonly string[]): Settings {
     ...lengths,
     ...(rounds === undefined ? {} : { rounds: Number(rounds) }),
     ...(engine === undefined ? {} : { engine }),
+    ...(forkedDmtcp === undefined ? {} : { forkedDmtcp: resolve(forkedDmtcp) }),
     only: chosen satisfies readonly TrialName[],
     placement: placementOf(pin),
     json,

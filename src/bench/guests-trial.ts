@@ -6,9 +6,9 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GuestConsole } from '../demo/guest-console.js';
 import { guestImage, testNetwork } from '../demo/traffic-network.js';
-import { isAdopted, type NetworkDefinition } from '../definition/index.js';
+import type { NetworkDefinition } from '../definition/index.js';
 import { StillwireError } from '../errors/index.js';
-import { benchImage, GUEST_TRAFFIC } from './guest-image.js';
+import { benchImage, booting, GUEST_TRAFFIC } from './guest-image.js';
 import type { Ground } from './ground.js';
 import { StillwireProcess } from './peers/stillwire.js';
 import { describePlacement, UNPINNED } from './placement.js';
@@ -122,10 +122,5 @@ async function guestNetwork(ground: Ground, network: string, directory: string):
     return [name, { segments: ['lan'], parameters, args }] as const;
   });
   const definition = testNetwork(network, directory, Object.fromEntries(described));
-  const image = await benchImage(ground);
-  const guests = Object.entries(definition.guests).map(([name, guest]) => [
-    name,
-    isAdopted(guest) ? guest : { ...guest, ...image },
-  ]);
-  return { ...definition, guests: Object.fromEntries(guests) as NetworkDefinition['guests'] };
+  return booting(definition, await benchImage(ground));
 }

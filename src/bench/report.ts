@@ -1,6 +1,7 @@
 /** A run in words: the table on the terminal, and the document that pages and charts are made from. */
 import type { Machine } from './machine.js';
 import type { MeasuredRow, Row, Side, Unit } from './row.js';
+import { describeSaving, type SavingDocument } from './saving/saving-report.js';
 import { median } from './statistics.js';
 
 /** Everything about a run. */
@@ -16,6 +17,8 @@ export interface RunDocument {
   readonly rows: readonly MeasuredRow[];
   /** What could not be measured, and why. */
   readonly missing: readonly { readonly name: string; readonly why: string }[];
+  /** What saving guests costs, if that was measured. */
+  readonly saving?: SavingDocument;
 }
 
 /** Below this the machine was doing something else, and the figures mean little. */
@@ -94,15 +97,22 @@ export function describeMachineInWords({ machine, engine, rounds, ms, date }: Ru
 }
 
 export function describeRun(run: RunDocument): string {
+  return [
+    ...describeMachineInWords(run),
+    '',
+    ...(run.rows.length === 0 ? [] : describeRows(run)),
+    ...run.missing.map(({ name, why }) => `not measured: ${name}: ${why}`),
+    ...(run.saving === undefined ? [] : describeSaving(run.saving)),
+  ].join('\n');
+}
+
+function describeRows(run: RunDocument): string[] {
   const missed = run.rows.filter(({ met }) => !met).length;
   const head = ['measured', 'against', 'ratio', 'spread', 'floor', 'goal'];
   const widths = [-40, -18, 6, 16, 8, 8];
   return [
-    ...describeMachineInWords(run),
-    '',
     head.map((word, i) => (widths[i]! < 0 ? word.padEnd(-widths[i]!) : word.padStart(widths[i]!))).join(' '),
     ...run.rows.flatMap(lines),
-    ...run.missing.map(({ name, why }) => `not measured: ${name}: ${why}`),
     `${run.rows.length} rows, ${missed} below their floor`,
-  ].join('\n');
+  ];
 }

@@ -12,9 +12,12 @@ import { PEERS } from './plan.js';
 import { PortsTrial } from './ports-trial.js';
 import type { RunDocument } from './report.js';
 import type { MeasuredRow } from './row.js';
+import { SavingTrial } from './saving/saving-trial.js';
 import { Stage, type Settings, type Trial } from './stage.js';
 
-export const TRIALS = ['carriers', 'ports', 'hold', 'busy', 'guests'] as const;
+/** What is measured when nothing is chosen: the data plane. */
+export const PLANE = ['carriers', 'ports', 'hold', 'busy', 'guests'] as const;
+export const TRIALS = [...PLANE, 'saving'] as const;
 export type TrialName = (typeof TRIALS)[number];
 
 const PAIRS_OF_32 = 16;
@@ -23,6 +26,8 @@ export interface RunOptions extends Settings {
   readonly only: readonly TrialName[];
   /** The engine that is asked for; absent: whichever the switch chooses. */
   readonly engine?: string;
+  /** Programs of a DMTCP built with forked checkpointing. */
+  readonly forkedDmtcp?: string;
   readonly signal: AbortSignal;
   readonly onProgress: (text: string) => void;
 }
@@ -51,25 +56,30 @@ async function measureAll(ground: Ground, options: RunOptions): Promise<RunDocum
   const machine = await describeMachine(ground, peers);
   onProgress(`the machine is ${machine.idlePercent} % idle`);
   const tap = stillwireTap();
+  const saving = new SavingTrial(options.forkedDmtcp, onProgress);
   const trials: Trial[] = [
     new CarriersTrial([tap, stillwirePacket(), ...peers]),
     new PortsTrial(stillwireTap(PAIRS_OF_32), tap),
     new HoldTrial(tap),
     new BusyTrial(tap),
     new GuestsTrial(),
+    saving,
   ];
   const stage = await Stage.open(ground, options);
   await stage.carrier(tap);
   const { engine } = tap.process();
   demandEngine(options.engine, engine);
   const rows: MeasuredRow[] = [];
+  let saved: RunDocument['saving'];
   for (const trial of trials.filter(({ name }) => (only as readonly string[]).includes(name))) {
     const why = await trial.missing();
     if (why !== undefined) missing.push({ name: trial.name, why });
     else rows.push(...(await play(trial, stage, rounds, onProgress)));
+    if (trial === saving && why === undefined) saved = saving.document();
   }
   const date = new Date().toISOString().slice(0, 10);
-  return { date, machine, engine, rounds, ms: options.ms, rows, missing };
+  const run = { date, machine, engine, rounds, ms: options.ms, rows, missing };
+  return saved === undefined ? run : { ...run, saving: saved };
 }
 
 async function findPeers(missing: Missing[]): Promise<CarrierKind[]> {
