@@ -1,25 +1,31 @@
 // @ts-check
 /**
- * Puts the figures of a run into docs/performance.md, between its two marks, and draws the charts beside it.
+ * Puts the figures of a run into docs/performance.md, each part of it between marks of its own, and draws the charts
+ * beside it. What a run has not measured stays as it was.
  *
- *   npm run bench -- --write-docs             measures and writes
- *   node bench/write-docs.mjs [FIGURES.json]  only writes: from docs/performance/figures.json, which the last run left
+ *   npm run bench -- --write-docs            measures and writes
+ *   node bench/write-docs.mjs FIGURES.json   only writes: from docs/performance/*.json, which earlier runs have left
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { argv } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { bound, describeMachineInWords, figure, rounded, spread, verdict } from '../dist/bench/report.js';
+import {
+  SAVING_HEAD,
+  SAVING_MS,
+  savingCells,
+  savingConditions,
+  savingNotes,
+} from '../dist/bench/saving/saving-report.js';
 import { drawCarriers, drawRows } from './chart.mjs';
 
 /** @typedef {import('../dist/bench/report.js').RunDocument} Run */
+/** @typedef {import('../dist/bench/saving/saving-report.js').SavingDocument} Saving */
 
 const docs = fileURLToPath(new URL('../docs/', import.meta.url));
 const page = `${docs}performance.md`;
-/** What the charts and the page were made from, kept with them. */
-export const FIGURES = `${docs}performance/figures.json`;
-const BEGIN = '<!-- figures: written by bench/write-docs.mjs -->';
-const END = '<!-- end of figures -->';
+const SAVING = 'saving';
 
 /** @param {Run} run */
 function table({ rows }) {
@@ -55,15 +61,18 @@ function conditions({ rows }) {
 }
 
 /** @param {Run} run */
-function section(run) {
+const machine = (run) => describeMachineInWords(run).map((line) => `${line}  `);
+
+/** The data plane, by one engine: its table, its charts, what was measured how. @param {Run} run */
+function plane(run) {
   return [
-    ...describeMachineInWords(run).map((line) => `${line}  `),
+    ...machine(run),
     '',
     ...table(run),
     '',
-    '![What each carrier reached](performance/carriers.svg)',
+    `![What each carrier reached](performance/${run.engine}-carriers.svg)`,
     '',
-    '![Every row by how far it is from its floor](performance/rows.svg)',
+    `![Every row by how far it is from its floor](performance/${run.engine}-rows.svg)`,
     '',
     'Conditions:',
     '',
@@ -72,24 +81,56 @@ function section(run) {
   ].join('\n');
 }
 
+/** What saving guests costs. @param {Run} run @param {Saving} saving */
+function savingGuests(run, saving) {
+  const head = SAVING_HEAD.map((word) => (SAVING_MS.includes(word) ? `${word}, ms` : word));
+  const cells = [head, head.map(() => '---'), ...saving.rows.map(savingCells)];
+  const notes = savingNotes(saving).map((note) => `- ${note}`);
+  return [
+    ...machine(run),
+    `${savingConditions(saving)}  `,
+    '',
+    ...cells.map((line) => `| ${line.join(' | ')} |`),
+    '',
+    ...notes,
+  ].join('\n');
+}
+
 /** @param {string} path @param {string} text */
 async function writeFormatted(path, text) {
   writeFileSync(path, await format(text, { ...(await resolveConfig(path)), filepath: path }));
 }
 
-/** Writes page, charts and figures. @param {string} figures a file that `--figures` has written */
-export async function writeDocs(figures) {
-  const text = readFileSync(figures, 'utf8');
-  const run = /** @type {Run} */ (JSON.parse(text));
-  const old = readFileSync(page, 'utf8');
-  const [before, rest] = old.split(BEGIN);
-  const after = rest?.split(END)[1];
-  if (before === undefined || after === undefined) throw new Error(`${page} has lost its marks`);
-  mkdirSync(`${docs}performance`, { recursive: true });
-  await writeFormatted(page, `${before}${BEGIN}\n\n${section(run)}\n\n${END}${after}`);
-  await writeFormatted(FIGURES, text);
-  writeFileSync(`${docs}performance/carriers.svg`, drawCarriers(run));
-  writeFileSync(`${docs}performance/rows.svg`, drawRows(run));
+/** The page with another text between the marks of one of its parts. @param {string} name @param {string} text */
+async function fill(name, text) {
+  const begin = `<!-- ${name}: written by bench/write-docs.mjs -->`;
+  const end = `<!-- end of ${name} -->`;
+  const [before, rest] = readFileSync(page, 'utf8').split(begin);
+  const after = rest?.split(end)[1];
+  if (before === undefined || after === undefined) throw new Error(`${page} has lost its marks of ${name}`);
+  await writeFormatted(page, `${before}${begin}\n\n${text}\n\n${end}${after}`);
 }
 
-if (argv[1] === fileURLToPath(import.meta.url)) await writeDocs(argv[2] ?? FIGURES);
+/** Writes page, charts and figures. @param {string} figures a file that `--figures` has written */
+export async function writeDocs(figures) {
+  const run = /** @type {Run} */ (JSON.parse(readFileSync(figures, 'utf8')));
+  const { saving, ...measured } = run;
+  const beside = `${docs}performance/`;
+  mkdirSync(beside, { recursive: true });
+  if (run.rows.length > 0) {
+    await fill(run.engine, plane(run));
+    await writeFormatted(`${beside}${run.engine}.json`, JSON.stringify(measured));
+    writeFileSync(`${beside}${run.engine}-carriers.svg`, drawCarriers(run));
+    writeFileSync(`${beside}${run.engine}-rows.svg`, drawRows(run));
+  }
+  if (saving !== undefined) {
+    await fill(SAVING, savingGuests(run, saving));
+    await writeFormatted(`${beside}${SAVING}.json`, JSON.stringify({ ...run, rows: [], missing: [] }));
+  }
+}
+
+if (argv[1] === fileURLToPath(import.meta.url)) {
+  if (argv[2] === undefined)
+    throw new Error('which figures? A file that --figures or an earlier run has written');
+  await writeDocs(argv[2]);
+}

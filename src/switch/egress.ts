@@ -94,6 +94,11 @@ export class Egress {
     return this.pace.active && this.#room.holdsOn && !this.#stalled;
   }
 
+  /** Whether the port has taken some since the last release, and not all. */
+  get #catchingUp(): boolean {
+    return this.pace.active && this.firstReleasedAt !== undefined && !this.#stalled;
+  }
+
   /** Puts a frame at the tail. Outside a hold one too many is dropped. */
   enqueue(frame: HeldFrame, held: boolean): void {
     this.#row[frame.restored ? Row.QUEUED_RESTORED : Row.QUEUED_SWITCHED]!++;
@@ -103,7 +108,7 @@ export class Egress {
       return this.#drop('oversize');
     }
     if (held) this.#room.brought(1, stored.length);
-    else if (!this.#room.admits) return this.#drop('queueFull');
+    else if (!this.#room.admits(this.#catchingUp)) return this.#drop('queueFull');
     this.#push(frame);
   }
 

@@ -1,7 +1,7 @@
 /** What fuzzing the switch found: frames and headers that a guest, or whoever made up an image, must not hurt us with. */
 import { describe, expect, test } from 'vitest';
 import { MAX_FRAME_BYTES, type InflightFrame } from '../../src/frame/types.js';
-import { FrameMemory } from '../../src/port/batch.js';
+import { FrameMemory, type FrameList } from '../../src/port/batch.js';
 import { counterMemory, counterRow, readLedger } from '../../src/switch/counters.js';
 import { Egress } from '../../src/switch/egress.js';
 import { HOLD_QUEUE_FRAMES } from '../../src/switch/room.js';
@@ -88,6 +88,31 @@ describe('a guest that reads nothing', () => {
     const { switched, held, dropped } = many.account();
     expect(held).toBe(2 * 20_000);
     expect(dropped.queueFull).toBe(switched - held);
+  });
+
+  test('one that reads slowly has more room, until it has caught up', () => {
+    class Slow extends FakePort {
+      reads = 1;
+      override send(_list: FrameList, from: number): number {
+        return from < this.reads ? 1 : 0;
+      }
+    }
+    const port = new Slow('a', memory);
+    const egress = new Egress(port, 0, counterRow(counterMemory(), 0), memory);
+    const fill = (): number => {
+      for (let n = 0; n < 5 * HOLD_QUEUE_FRAMES; n++) egress.enqueue(one, false);
+      return egress.queue.length;
+    };
+    expect(fill()).toBe(LIVE_FRAMES);
+    egress.beginHold();
+    egress.enqueue(one, true);
+    egress.beginRelease(0);
+    expect(fill()).toBe(1 + LIVE_FRAMES); // nothing says that it reads at all
+    egress.serve(1);
+    expect(fill()).toBe(4 * LIVE_FRAMES);
+    port.reads = 64;
+    for (let now = 2; egress.queue.length > 0; now++) egress.serve(now);
+    expect(fill()).toBe(LIVE_FRAMES);
   });
 
   test('keeps no later hold from being taken', () => {

@@ -33,6 +33,8 @@ export const SAVING_HEAD = [
   'reordered',
   'TCP',
 ];
+/** Columns of {@link SAVING_HEAD} that are milliseconds. */
+export const SAVING_MS = ['silence', 'gap', 'total', 'restart'];
 
 const count = (value: number): string => value.toLocaleString('en-US');
 
