@@ -53,6 +53,8 @@ export class Egress {
   #blockedSince = 0;
   #retryAt = 0;
   #stalled = false;
+  /** It has taken a frame that had waited, and not stalled since. */
+  #takes = false;
 
   /** @param vlan the access VLAN whose tag is taken off, 0 for none */
   constructor(port: Port, vlan: number, row: Float64Array, memory: FrameMemory, log?: PortLog) {
@@ -94,9 +96,9 @@ export class Egress {
     return this.pace.active && this.#room.holdsOn && !this.#stalled;
   }
 
-  /** Whether the port has taken some since the last release, and not all. */
+  /** Whether frames have waited here since a release, and the port takes them. */
   get #catchingUp(): boolean {
-    return this.pace.active && this.firstReleasedAt !== undefined && !this.#stalled;
+    return this.pace.active && this.#takes;
   }
 
   /** Puts a frame at the tail. Outside a hold one too many is dropped. */
@@ -186,12 +188,14 @@ export class Egress {
       this.pace.spend(done);
       this.#shift(done);
       this.#stalled = false;
+      this.#takes = true;
     }
     if (this.queue.length === 0) this.pace.end();
     if (done === wanted) this.#blockedSince = this.#retryAt = 0;
     else {
       this.#blockedSince = done > 0 || this.#blockedSince === 0 ? now : this.#blockedSince;
       this.#stalled = now - this.#blockedSince > STALLED_MS;
+      if (this.#stalled) this.#takes = false;
       const refused = (now - this.#blockedSince) / 10;
       this.#retryAt = now + Math.min(Math.max(refused, RETRY_MIN_MS), RETRY_MAX_MS);
     }

@@ -110,8 +110,19 @@ describe('a guest that reads nothing', () => {
     expect(fill()).toBe(1 + LIVE_FRAMES); // nothing says that it reads at all
     egress.serve(1);
     expect(fill()).toBe(4 * LIVE_FRAMES);
+    egress.serve(2);
+    egress.beginHold();
+    egress.enqueue(one, true);
+    egress.beginRelease(3);
+    expect(fill()).toBeGreaterThan(4 * LIVE_FRAMES); // it is still behind, of the release before
     port.reads = 64;
-    for (let now = 2; egress.queue.length > 0; now++) egress.serve(now);
+    for (let now = 4; egress.queue.length > 2 * LIVE_FRAMES; now++) egress.serve(now);
+    port.reads = 0;
+    for (let now = 10_000; now < 12_000; now++) egress.serve(now);
+    const stalled = egress.queue.length;
+    expect(fill()).toBe(stalled);
+    port.reads = 64;
+    for (let now = 12_000; egress.queue.length > 0; now++) egress.serve(now);
     expect(fill()).toBe(LIVE_FRAMES);
   });
 
