@@ -49,11 +49,11 @@ export default defineConfig({
         test: {
           name: 'guest',
           include: ['test/guest/**/*.test.ts'],
-          exclude: ['test/guest/dmtcp.test.ts'],
+          exclude: ['test/guest/dmtcp*.test.ts'],
           ...GUEST,
         },
       },
-      { test: { name: 'dmtcp', include: ['test/guest/dmtcp.test.ts'], ...GUEST } },
+      { test: { name: 'dmtcp', include: ['test/guest/dmtcp*.test.ts'], ...GUEST } },
     ],
   },
 });

@@ -68,6 +68,8 @@ export interface QemuDefinition extends CommonGuest {
 export interface DmtcpSettings {
   /** `host:port` of a coordinator that runs already. Absent: one of the network's own. */
   readonly coordinator?: string;
+  /** Namespace its process is in: a name under /run/netns or a path. Its TAPs are in the network's all the same. Absent: ours. */
+  readonly netns?: string;
   /** Shared objects, absolute, that are loaded before ours, in this order; a KVM plugin, for instance. */
   readonly plugins: readonly string[];
   /** Compress images; slow, and the guest stands still meanwhile. */

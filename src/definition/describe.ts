@@ -90,9 +90,10 @@ function describeGuest(name: string, guest: QemuDefinition): string[] {
   return [...known(facts), ...aligned(nics).map((line) => `  ${line}`)];
 }
 
-function describeDmtcp({ coordinator, plugins, gzip, forked, unreachable }: DmtcpSettings): string {
+function describeDmtcp({ coordinator, netns, plugins, gzip, forked, unreachable }: DmtcpSettings): string {
   return [
     `coordinator ${coordinator ?? 'of its own'}`,
+    ...(netns === undefined ? [] : [`in namespace ${netns}`]),
     ...plugins.map((plugin) => `plugin ${shellWord(plugin)}`),
     gzip ? 'gzip' : 'not compressed',
     ...(forked ? ['forked'] : []),

@@ -22,7 +22,7 @@ export function readDmtcp(
 ): DmtcpSettings | undefined {
   const path = where('dmtcp');
   const { given, complete } = scope.reader.map(path, dmtcpShape, 'dmtcp');
-  const { coordinator, kvmPlugin, plugins = [], gzip, forked, unreachable } = given;
+  const { coordinator, netns, kvmPlugin, plugins = [], gzip, forked, unreachable } = given;
   if (console !== undefined) {
     const why = 'a stream socket to a process outside makes DMTCP wait for ever; use consoleLog';
     scope.fault(where('console'), `console: not possible under DMTCP: ${why}`);
@@ -32,6 +32,12 @@ export function readDmtcp(
   const pair = nics.findIndex(({ transport }) => transport === 'dgram');
   if (pair >= 0) {
     scope.fault([...where('nics'), pair], 'transport: a guest under DMTCP has TAPs only, not dgram');
+  }
+  if (netns !== undefined && coordinator === undefined) {
+    scope.fault(
+      path,
+      'dmtcp: in a namespace of its own a guest needs a coordinator that it reaches from there',
+    );
   }
   const all = [...(kvmPlugin === undefined ? [] : [kvmPlugin]), ...plugins].map((file) =>
     scope.absolute(file),
@@ -43,7 +49,7 @@ export function readDmtcp(
   }
   if (complete === undefined) return undefined;
   return {
-    ...present({ coordinator }),
+    ...present({ coordinator, netns }),
     plugins: all,
     gzip: gzip ?? false,
     forked: forked ?? false,

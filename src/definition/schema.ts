@@ -165,11 +165,15 @@ export const guestShape = z.object({
 
 const ADDRESS = 'the address of a DMTCP coordinator, such as 127.0.0.1:7779';
 
+const NETNS = 'the name of a network namespace or an absolute path';
+const netns = z.string(NETNS).regex(/^(\/\S*|[A-Za-z0-9_][\w.-]*)$/, NETNS);
+
 export const dmtcpShape = z.object({
   coordinator: z
     .string(ADDRESS)
     .regex(/^[A-Za-z0-9._-]+:\d{1,5}$/, ADDRESS)
     .exactOptional(),
+  netns: netns.exactOptional(),
   kvmPlugin: path.exactOptional(),
   plugins: z.array(path, 'a list of paths of DMTCP plugins').exactOptional(),
   gzip: z.boolean('true or false').exactOptional(),
@@ -213,10 +217,7 @@ export const externalPortShape = z.object({ kind: z.literal('external'), ...port
 export const devicePortShape = z.object({
   kind: z.literal('device'),
   ...port,
-  netns: z
-    .string('the name of a network namespace or an absolute path')
-    .regex(/^(\/\S*|[A-Za-z0-9_][\w.-]*)$/, 'the name of a network namespace or an absolute path')
-    .exactOptional(),
+  netns: netns.exactOptional(),
   mac: mac.exactOptional(),
 });
 

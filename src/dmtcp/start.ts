@@ -13,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DmtcpDefinition } from '../definition/definition.js';
 import { StillwireError } from '../errors/index.js';
 import { closeFd, keepInheritedFds, O_RDONLY, openFd } from '../sys/fd.js';
+import { namespacePath } from '../sys/netns.js';
 import { vnetHeaderBytes } from '../sys/tap.js';
 import type { DmtcpCall } from './call.js';
 import type { FirstReport } from './desk.js';
@@ -163,7 +164,13 @@ class Starting {
     };
     const logFile = this.#logFile;
     keepInheritedFds(); // a shell's pipe, say: DMTCP would restore it as something else, and a restart wait for it for ever
-    this.#child = await QemuProcess.start({ guest: name, program, args, fds, logFile, environment });
+    const { netns } = definition.dmtcp;
+    // The process is nsenter's own, which becomes the program.
+    const started =
+      netns === undefined
+        ? { program, args }
+        : { program: 'nsenter', args: [`--net=${namespacePath(netns)}`, program, ...args] };
+    this.#child = await QemuProcess.start({ guest: name, ...started, fds, logFile, environment });
     if (this.#killed) await this.#child.kill();
     return this.#child;
   }

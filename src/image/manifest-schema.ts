@@ -69,6 +69,7 @@ const guest = z.strictObject({
   dmtcp: z
     .strictObject({
       coordinator: text(300).exactOptional(),
+      netns: text(4096).exactOptional(),
       plugins: z.array(path).max(64),
       gzip: z.boolean(),
       forked: z.boolean(),

@@ -21,10 +21,11 @@ test('an empty one has everything by default', () => {
 
 test('all keys; a checkpoint keeps them, and --dry-run shows them', () => {
   const all =
-    'coordinator: "head:7779", kvmPlugin: vmlinuz, plugins: [/lab/initrd.gz], gzip: true, forked: true';
+    'coordinator: "head:7779", netns: host1, kvmPlugin: vmlinuz, plugins: [/lab/initrd.gz], gzip: true, forked: true';
   const file = parse(guest(`dmtcp: {${all}, unreachable: wait}`));
   expect(machinesOf(file.definition)['a']!.dmtcp).toEqual({
     coordinator: 'head:7779',
+    netns: 'host1',
     plugins: ['/lab/vmlinuz', '/lab/initrd.gz'],
     gzip: true,
     forked: true,
@@ -32,7 +33,7 @@ test('all keys; a checkpoint keeps them, and --dry-run shows them', () => {
   });
   expect(definitionSchema.parse(JSON.parse(JSON.stringify(file.definition)))).toEqual(file.definition);
   expect(describeDefinition(file)).toContain(
-    'dmtcp    coordinator head:7779, plugin /lab/vmlinuz, plugin /lab/initrd.gz, gzip, forked, waits for the daemon',
+    'dmtcp    coordinator head:7779, in namespace host1, plugin /lab/vmlinuz, plugin /lab/initrd.gz, gzip, forked, waits for the daemon',
   );
 });
 
@@ -83,6 +84,11 @@ test.each([
     'coordinator: expected the address of a DMTCP coordinator, such as 127.0.0.1:7779, found "nowhere"',
   ],
   ['plugins: [/no/such.so]', 'dmtcp: no readable file /no/such.so'],
+  ['netns: host1', 'dmtcp: in a namespace of its own a guest needs a coordinator that it reaches from there'],
+  [
+    'coordinator: "h:1", netns: "a b"',
+    'netns: expected the name of a network namespace or an absolute path, found "a b"',
+  ],
   ['gzip: 9', 'gzip: expected true or false, found 9'],
   ['unreachable: die', 'unreachable: expected go or wait, found "die"'],
   ['kvmPlugins: x', 'unknown key "kvmPlugins"; did you mean "kvmPlugin"?'],

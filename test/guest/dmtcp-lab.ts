@@ -1,0 +1,89 @@
+/**
+ * Networks of guests under a real DMTCP, and the checkpoints that DMTCP itself begins. Only the suite `dmtcp` has use for it.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { readFileSync } from 'node:fs';
+import { expect, vi } from 'vitest';
+import type { CheckpointReport } from '../../src/checkpoint/index.js';
+import { flatGuests, isFaultless, type TrafficLab, verifyImage } from './traffic-lab.js';
+
+export const LOAD = { udpRate: 500, tcpRate: '250k' };
+
+/** How often each network is checkpointed in place and, as often, killed and restarted. */
+export const ROUNDS = Number(process.env['STILLWIRE_DMTCP_ROUNDS'] ?? 2);
+
+type Settings = Readonly<Record<string, unknown>>;
+
+/** So many guests, of which the first ones are under DMTCP. @param dmtcp keys of the network file, for each */
+export function underDmtcp(
+  guests: number,
+  under: number,
+  dmtcp: Settings | ((index: number) => Settings) = {},
+): ReturnType<typeof flatGuests> {
+  return Object.fromEntries(
+    Object.entries(flatGuests(guests)).map(([name, guest], index) => [
+      name,
+      index < under ? { ...guest, dmtcp: typeof dmtcp === 'function' ? dmtcp(index) : dmtcp } : guest,
+    ]),
+  );
+}
+
+/** ROUNDS of checkpoints in place, and as many with kill and a restart; then what the guests say is without fault. */
+export async function playRounds(lab: TrafficLab): Promise<void> {
+  let inFlight = 0;
+  for (let round = 1; round <= ROUNDS; round++) {
+    await delay(400);
+    const report = await lab.checkpoint(`place${round}`);
+    expect(report.proven).toBe(true);
+    expect((await verifyImage(report.path)).faults).toEqual([]);
+    await delay(400);
+    const killed = await lab.killAndRestart(`kill${round}`);
+    expect(killed.proven).toBe(true);
+    inFlight += report.inFlightFrames + killed.inFlightFrames;
+  }
+  expect(inFlight).toBeGreaterThan(0);
+  await expectFaultless(lab);
+}
+
+export async function expectFaultless(lab: TrafficLab): Promise<void> {
+  await delay(500);
+  const tally = await lab.finish();
+  expect(tally, JSON.stringify(tally)).toSatisfy(isFaultless);
+}
+
+/**
+ * Meets checkpoints that DMTCP begins, twice ROUNDS of them: `begin` makes it begin one, or knows that it will. Each has to be
+ * taken, since a timer would hide one that failed behind the one after it. After every second all are killed, and
+ * restarted from it. Then what the guests say is without fault.
+ */
+export async function meetForeign(lab: TrafficLab, begin: () => void): Promise<void> {
+  const checkpoints: Promise<CheckpointReport>[] = [];
+  const meet = async (): Promise<void> => {
+    const checkpoint = lab.checkpoint(`foreign${checkpoints.length}`);
+    checkpoints.push(checkpoint);
+    await checkpoint;
+  };
+  lab.live.onForeignCheckpoint = meet;
+  for (let round = 1; round <= 2 * ROUNDS; round++) {
+    const before = checkpoints.length;
+    begin();
+    await vi.waitFor(() => expect(checkpoints.length).toBeGreaterThan(before), {
+      timeout: 60_000,
+      interval: 20,
+    });
+    const { proven, path } = await checkpoints[before]!;
+    expect(proven).toBe(true);
+    await delay(400);
+    if (round % 2 === 1) continue;
+    await lab.close(); // whatever has been done since is forgotten
+    await Promise.allSettled(checkpoints); // one that the timer had just begun came to nothing
+    expect((await verifyImage(path)).faults).toEqual([]);
+    await lab.restart(path);
+    lab.live.onForeignCheckpoint = meet;
+    await delay(400);
+  }
+  await expectFaultless(lab);
+}
+
+/** What a coordinator has written into its port file. */
+export const portIn = (file: string): string => readFileSync(file, 'utf8').trim();
