@@ -54,7 +54,7 @@ extern void dmtcp_initialize(void) __attribute__((weak));
 extern int dmtcp_protected_environ_fd(void) __attribute__((weak));
 extern const char *dmtcp_get_ckpt_filename(void) __attribute__((weak));
 
-/* A TAP of the process, with what a new one has to be told to be like it. */
+/* A NIC of the process, with what a new one has to be told to be like it: a TAP, or a datagram socket, which has no flags. */
 static struct nic {
   char name[IFNAMSIZ];
   int flags, header, send_buffer, status;
@@ -65,6 +65,7 @@ static struct offload { char name[IFNAMSIZ]; unsigned long value; } offloads[MAX
 static char socket_path[108], guest[256], checkpoint[256] = "none";
 static int line = -1; /* to the daemon */
 static int timeout_seconds = 300, wait_for_daemon;
+static unsigned long sockets; /* a bit for each descriptor that was inherited as the socket of a NIC */
 
 static long kernel(long number, long a, long b, long c, long d, long e) {
 #if defined(__x86_64__)
@@ -234,7 +235,12 @@ static const char *add_nic(int fd, const struct ifreq *tap) {
   return NULL;
 }
 
-/* Finds every TAP of the process, in the order of their descriptors. What is wrong with them, or NULL. */
+static int is_datagram(int fd) {
+  int type = 0, size = sizeof type;
+  return kernel(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, (long)&type, (long)&size) == 0 && type == SOCK_DGRAM;
+}
+
+/* Finds every NIC of the process, in the order of their descriptors. What is wrong with them, or NULL. */
 static const char *find_nics(void) {
   struct entry { unsigned long inode, offset; unsigned short length; unsigned char type; char name[]; };
   char entries[4096];
@@ -256,17 +262,21 @@ static const char *find_nics(void) {
   for (int i = 0; i < count && wrong == NULL; i++) {
     struct ifreq tap = {0};
     if (KERNEL(ioctl, fds[i], TUNGETIFF, &tap, 0) == 0 && (tap.ifr_flags & IFF_TAP)) wrong = add_nic(fds[i], &tap);
+    else if (fds[i] < 64 && (sockets >> fds[i] & 1) && is_datagram(fds[i])) {
+      snprintf(tap.ifr_name, IFNAMSIZ, "/%d", fds[i]); /* no device's name */
+      tap.ifr_flags = 0;
+      wrong = add_nic(fds[i], &tap);
+    }
   }
   return wrong;
 }
 
 /*
- * Puts a TAP the daemon has handed over where an old one was. What is wrong with it, or NULL.
+ * Gives a TAP what the old one had. What is wrong with it, or NULL.
  * `before` are the offloads of the old ones by their names: the new names may be those of other old ones.
  */
-static const char *attach(struct nic *nic, const struct offload *before, int fd) {
+static const char *equip(struct nic *nic, const struct offload *before, int fd) {
   struct ifreq tap = {0};
-  if (fd < 0) return "handed over no descriptor";
   if (KERNEL(ioctl, fd, TUNGETIFF, &tap, 0) < 0) return "handed over something that is no TAP";
   if (((unsigned short)tap.ifr_flags ^ nic->flags) & (IFF_VNET_HDR | IFF_NO_PI)) {
     return "handed over a TAP with other headers";
@@ -280,6 +290,15 @@ static const char *attach(struct nic *nic, const struct offload *before, int fd)
     remember_offload(tap.ifr_name, before[i].value);
   }
   KERNEL(ioctl, fd, TUNSETSNDBUF, &nic->send_buffer, 0);
+  strcpy(nic->name, tap.ifr_name);
+  return NULL;
+}
+
+/* Puts what the daemon has handed over where an old one was. What is wrong with it, or NULL. */
+static const char *attach(struct nic *nic, const struct offload *before, int fd) {
+  if (fd < 0) return "handed over no descriptor";
+  const char *wrong = nic->flags & IFF_TAP ? equip(nic, before, fd) : is_datagram(fd) ? NULL : "handed over something that is no datagram socket";
+  if (wrong != NULL) return wrong;
   KERNEL(fcntl, fd, F_SETFL, nic->status, 0);
   long high = KERNEL(fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD, 0); /* it may have come in a place that is to be taken */
   if (high < 0) return "handed over a TAP there is no room for";
@@ -289,7 +308,6 @@ static const char *attach(struct nic *nic, const struct offload *before, int fd)
       return "handed over a TAP that could not be put in its place";
     }
   }
-  strcpy(nic->name, tap.ifr_name);
   KERNEL(close, high, 0, 0, 0);
   return NULL;
 }
@@ -469,6 +487,9 @@ static void read_environment(void) {
   if (path != NULL && strlen(path) < sizeof socket_path) strcpy(socket_path, path);
   else if (path != NULL) tell("STILLWIRE_DMTCP_SOCKET is longer than a socket's path may be: its network will not be saved");
   if (seconds != NULL && atoi(seconds) > 0) timeout_seconds = atoi(seconds);
+  for (const char *at = getenv("STILLWIRE_DMTCP_SOCKETS"); at != NULL && *at != 0; at = strchr(at, ','), at += at != NULL) {
+    if (atoi(at) < 64) sockets |= 1UL << atoi(at);
+  }
   wait_for_daemon = unreachable != NULL && strcmp(unreachable, "wait") == 0;
 }
 

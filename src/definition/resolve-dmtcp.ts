@@ -1,5 +1,5 @@
 /** The key `dmtcp` of a guest, and what a guest that has it cannot have. */
-import type { DmtcpSettings, NicDefinition } from './definition.js';
+import type { DmtcpSettings } from './definition.js';
 import { dmtcpShape, refusedUnderDmtcp } from './schema.js';
 import { present, type Scope } from './scope.js';
 import type { Path } from './source.js';
@@ -8,7 +8,6 @@ import type { Path } from './source.js';
 interface Rest {
   readonly console: string | undefined;
   readonly args: readonly string[];
-  readonly nics: readonly Pick<NicDefinition, 'name' | 'transport'>[];
 }
 
 /**
@@ -17,8 +16,8 @@ interface Rest {
  */
 export function readDmtcp(
   scope: Scope,
-  where: (key: 'dmtcp' | 'console' | 'args' | 'nics') => Path,
-  { console, args, nics }: Rest,
+  where: (key: 'dmtcp' | 'console' | 'args') => Path,
+  { console, args }: Rest,
 ): DmtcpSettings | undefined {
   const path = where('dmtcp');
   const { given, complete } = scope.reader.map(path, dmtcpShape, 'dmtcp');
@@ -29,10 +28,6 @@ export function readDmtcp(
   }
   const refused = refusedUnderDmtcp(args);
   if (refused !== undefined) scope.fault([...where('args'), refused.index], `args: ${refused.why}`);
-  const pair = nics.findIndex(({ transport }) => transport === 'dgram');
-  if (pair >= 0) {
-    scope.fault([...where('nics'), pair], 'transport: a guest under DMTCP has TAPs only, not dgram');
-  }
   if (netns !== undefined && coordinator === undefined) {
     scope.fault(
       path,

@@ -64,9 +64,7 @@ export function readGuest(
     typeof argument === 'string' ? argument : source.spelling([...where('args'), i]),
   );
   const under = source.has(where('dmtcp'));
-  const dmtcp = under
-    ? readDmtcp(scope, where, { console: keys.console, args, nics: nics ?? [] })
-    : undefined;
+  const dmtcp = under ? readDmtcp(scope, where, { console: keys.console, args }) : undefined;
   if (read.complete === undefined || qemu === undefined || nics === undefined) return undefined;
   if (under && dmtcp === undefined) return undefined;
   return {

@@ -10,7 +10,7 @@
 import { rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { DmtcpDefinition } from '../definition/definition.js';
+import { transportOf, type DmtcpDefinition } from '../definition/definition.js';
 import { StillwireError } from '../errors/index.js';
 import { closeFd, keepInheritedFds, O_RDONLY, openFd } from '../sys/fd.js';
 import { namespacePath } from '../sys/netns.js';
@@ -155,12 +155,19 @@ class Starting {
     return [...group.coordinator.arguments, '--ckptdir', images.directory, '--tmpdir', runDirectory];
   }
 
+  /** Descriptors that it inherits as the sockets of its NICs: what they are it could not tell from others. */
+  get #sockets(): number[] {
+    const { nics } = this.#options.definition;
+    return nics.flatMap((nic, index) => (transportOf(nic) === 'dgram' ? [FIRST_FD + index] : []));
+  }
+
   async #spawn(program: string, args: readonly string[], fds: readonly number[]): Promise<QemuProcess> {
     const { name, group, definition } = this.#options;
     const environment = {
       STILLWIRE_DMTCP_SOCKET: group.desk.path,
       STILLWIRE_GUEST: name,
       STILLWIRE_DMTCP_UNREACHABLE: definition.dmtcp.unreachable,
+      STILLWIRE_DMTCP_SOCKETS: this.#sockets.join(','),
     };
     const logFile = this.#logFile;
     keepInheritedFds(); // a shell's pipe, say: DMTCP would restore it as something else, and a restart wait for it for ever
@@ -226,11 +233,12 @@ class Starting {
     if (report.nics !== tapFds.length) {
       await refuse(
         'GUEST_FAILED',
-        `its DMTCP image has ${report.nics} TAPs, and ${tapFds.length} NICs are defined`,
+        `its DMTCP image has ${report.nics} NICs, and ${tapFds.length} are defined`,
       );
     }
+    const isSocket = (nic: number): boolean => this.#sockets.includes(FIRST_FD + nic);
     for (const [nic, fd] of tapFds.entries()) {
-      call.attach(nic, vnetHeaderBytes(fd), fd);
+      call.attach(nic, isSocket(nic) ? 0 : vnetHeaderBytes(fd), fd);
       const answer = await call.next();
       if (answer.word !== 'ATTACHED' || answer.nic !== nic)
         throw fault(`sent ${answer.word} where ATTACHED comes`);

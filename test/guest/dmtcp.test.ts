@@ -21,14 +21,27 @@ test.each([
   await playRounds(lab);
 });
 
-test('the same image under another name: on TAPs of its own', async () => {
-  lab = await TrafficLab.boot(underDmtcp(2, 2), LOAD);
-  const report = await lab.checkpoint('gone', { kill: true });
-  const other = `${lab.definition.network}-b`;
-  await lab.restart(report.path, { as: other });
-  expect(namespaces()).toContain(`stillwire-${other}`);
-  await expectFaultless(lab);
+test('sockets in place of TAPs: the same', async () => {
+  const guests = Object.entries(underDmtcp(2, 2));
+  const plain = guests.map(([name, guest]) => [name, { ...guest, transport: 'dgram' as const }] as const);
+  lab = await TrafficLab.boot(Object.fromEntries(plain), LOAD);
+  await playRounds(lab);
 });
+
+test.each(['tap', 'dgram'] as const)(
+  'the same image under another name: with a %s of its own',
+  async (transport) => {
+    const guests = Object.entries(underDmtcp(2, 2)).map(
+      ([name, guest]) => [name, { ...guest, transport }] as const,
+    );
+    lab = await TrafficLab.boot(Object.fromEntries(guests), LOAD);
+    const report = await lab.checkpoint('gone', { kill: true });
+    const other = `${lab.definition.network}-b`;
+    await lab.restart(report.path, { as: other });
+    if (transport === 'tap') expect(namespaces()).toContain(`stillwire-${other}`);
+    await expectFaultless(lab);
+  },
+);
 
 test.each([2, 4])(
   'dmtcp_command begins it, %d guests: a checkpoint of the network each time, in place, killed and restarted',

@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,10 +15,12 @@ import { sendDescriptor } from '../../src/sys/fd-passing.js';
 import {
   closeFd,
   createTap,
+  datagramPair,
   enterNamespace,
   namespacePath,
   O_RDONLY,
   openFd,
+  readDatagram,
   takesSuperFrames,
 } from '../../src/sys/index.js';
 import { ip, Lab } from './lab.js';
@@ -378,6 +380,36 @@ describe('a checkpoint', () => {
 });
 
 describe('a restart', () => {
+  test('a datagram socket takes the old place, beside a TAP; one that was not told of is none of ours', async () => {
+    const host = await start({ STILLWIRE_DMTCP_SOCKETS: '3,4' });
+    const socket = await host.open('socket');
+    expect(socket).toBe(3); // and 4 is its other end
+    const tap = await host.open('tap one 0');
+    await host.open('socket');
+    const heard = await checkpoint(host);
+    expect(heard[0]).toMatch(/ nics=3$/);
+    await host.do('close 3');
+    await host.do('lose 4');
+    const [ours, theirs] = datagramPair();
+    const [other, second] = datagramPair();
+    taps.push(ours, theirs, other, second);
+    const third = newTap('other1');
+    const done = host.event(RESTART);
+    expect(await desk.heard()).toBe('(closed)');
+    await desk.heard();
+    for (const [nic, fd] of [theirs, second, third].entries()) {
+      desk.give(`ATTACH nic=${nic}\n`, fd);
+      expect(await desk.heard()).toBe(`ATTACHED nic=${nic}`);
+    }
+    desk.say('GO\n');
+    expect(await done).toBe('0');
+    expect(await host.do('send 3')).toBe('72');
+    expect(readDatagram(ours, Buffer.alloc(100))).toBe(72);
+    writeSync(other, Buffer.alloc(90));
+    expect(await host.do('read 4')).toBe('90');
+    expect(await host.do(`show ${tap}`)).toMatch(/^other1 /);
+  });
+
   test('TAPs of another namespace and other names take the old places, with all that was set', async () => {
     const host = await start();
     const one = await host.open('tap one 0');
@@ -515,6 +547,18 @@ describe('a restart', () => {
     expect([await done, await host.ended]).toEqual(['(ended)', 98]);
     expect(host.errors).toContain('guest vm: cannot be restarted from checkpoint cut');
     expect(host.errors).toMatch(words);
+  });
+
+  test('a TAP comes where a socket was: the same', async () => {
+    const host = await start({ STILLWIRE_DMTCP_SOCKETS: '3' });
+    await host.open('socket');
+    await checkpoint(host, 'cut');
+    const done = host.event(RESTART);
+    await desk.heard(); // closed
+    await desk.heard();
+    desk.give('ATTACH nic=0\n', newTap('wrong3'));
+    expect([await done, await host.ended]).toEqual(['(ended)', 98]);
+    expect(host.errors).toContain('something that is no datagram socket');
   });
 
   test('no daemon is there: it ends with a word', async () => {

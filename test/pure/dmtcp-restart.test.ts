@@ -97,7 +97,7 @@ test('it is paused until it is resumed, and has the version of DMTCP in its iden
 test.each([
   ['an image of another checkpoint', `checkpoint=${OTHER} nics=0`, 'IMAGE_INVALID', OTHER],
   ['an image of none, whose hold had ended', 'checkpoint=none nics=0', 'IMAGE_INVALID', 'of no checkpoint'],
-  ['an image with other TAPs', `checkpoint=${ID} nics=2`, 'GUEST_FAILED', '2 TAPs'],
+  ['an image with other TAPs', `checkpoint=${ID} nics=2`, 'GUEST_FAILED', '2 NICs'],
 ])('%s is refused, with the guest named, and its process told why', async (_what, rest, code, words) => {
   const error: unknown = await bringBack(`RESTART version=1 guest=a pid=40000 ${rest}`).catch(
     (reason: unknown) => reason,

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct descriptor {
@@ -69,6 +70,13 @@ static void show(int fd) {
          (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0, fcntl(fd, F_GETFD) & FD_CLOEXEC);
 }
 
+/* One end of a pair of sockets; the other stays open, and its number is the next. */
+static void open_socket(void) {
+  int ends[2] = {-1, -1};
+  socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends);
+  answer(ends[0]);
+}
+
 static void send_frame(int fd) {
   unsigned char frame[72] = {0}; /* a header of 12 that asks for nothing, and a broadcast */
   memset(frame + 12, 0xff, 6);
@@ -110,6 +118,7 @@ int main(void) {
     else if (sscanf(text, "send %d", &a) == 1) send_frame(a);
     else if (sscanf(text, "read %d", &a) == 1) answer(read(a, text, sizeof text));
     else if (sscanf(text, "event %d", &a) == 1) plugin.hook(a, NULL), answer(0);
+    else if (strncmp(text, "socket", 6) == 0) open_socket();
     else if (strncmp(text, "madvise", 7) == 0) show_madvise();
     else return 2;
   }
