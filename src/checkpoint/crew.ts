@@ -52,11 +52,11 @@ export class Crew implements Participants {
     return this.#states.get(guest) ?? 'ended';
   }
 
-  async stop(): Promise<void> {
+  async stop(signal: AbortSignal): Promise<void> {
     const running = this.#guests.filter((guest) => this.stateOf(guest) === 'running');
     await everyone(running, async (guest) => {
       this.#stopped.add(guest); // before the answer: a stop that failed half-way must be resumed too
-      const ran = await guest.stop();
+      const ran = await guest.stop(signal);
       this.#stopTimes.push(performance.now());
       if (ran) return;
       this.#stopped.delete(guest); // whoever paused it meanwhile does not want it running

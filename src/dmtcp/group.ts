@@ -24,6 +24,8 @@ const ASK_BOUND_MS = 20_000;
 /** Who missed a checkpoint that was given up may still report it, for so long. */
 const LATE_MS = 60_000;
 
+const NEVER = new AbortController().signal;
+
 export interface DmtcpMember {
   readonly name: string;
   /** Undefined once it has ended. */
@@ -143,11 +145,15 @@ export class DmtcpGroup {
 
   /**
    * Lets a guest be suspended together with all others; resolves when DMTCP has done it.
-   * @throws StillwireError GUEST_FAILED naming the guests that DMTCP has not reached
+   * @throws StillwireError GUEST_FAILED naming the guests that DMTCP has not reached; the signal's reason, and then
+   *   DMTCP's checkpoint goes on without us
    */
-  async stop(guest: string): Promise<DmtcpPassage> {
-    const round = await this.#current();
+  async stop(guest: string, signal: AbortSignal = NEVER): Promise<DmtcpPassage> {
+    const round = await this.#current(signal);
+    const giveUp = (): void => this.#abandon(round, 'the checkpoint was aborted');
+    signal.addEventListener('abort', giveUp, { once: true });
     try {
+      signal.throwIfAborted();
       await round.everyoneHere(this.#reportBoundMs);
       const passage = round.passage(guest);
       if (passage === undefined)
@@ -156,11 +162,13 @@ export class DmtcpGroup {
       return passage;
     } catch (error) {
       this.#abandon(round, StillwireError.from(error).message);
-      throw error;
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      signal.removeEventListener('abort', giveUp);
     }
   }
 
-  async #current(): Promise<DmtcpRound> {
+  async #current(signal: AbortSignal): Promise<DmtcpRound> {
     for (;;) {
       const round = this.#round;
       if (round === undefined) {
@@ -169,8 +177,10 @@ export class DmtcpGroup {
         return begun;
       }
       if (!round.givenUp) return round;
-      const bound = delay(EARLIER_BOUND_MS, 'late', { ref: false });
-      if ((await Promise.race([round.over, bound])) !== 'late') continue;
+      const bound = delay(EARLIER_BOUND_MS, 'late', { ref: false, signal }).catch(() => 'aborted');
+      const outcome = await Promise.race([round.over, bound]);
+      signal.throwIfAborted();
+      if (outcome !== 'late') continue;
       throw new StillwireError('GUEST_FAILED', 'an earlier checkpoint of DMTCP has not come to its end');
     }
   }

@@ -76,10 +76,10 @@ export class DmtcpGuest implements Guest {
     return Promise.resolve({ kind: 'dmtcp', version, machine, cpu, memory, hashes: {} });
   }
 
-  async stop(): Promise<boolean> {
+  async stop(signal?: AbortSignal): Promise<boolean> {
     this.#demandAlive();
     if ((await this.runState()) === 'paused') return false;
-    this.#passage = await this.#parts.group.stop(this.name);
+    this.#passage = await this.#parts.group.stop(this.name, signal);
     return true;
   }
 
@@ -115,6 +115,7 @@ export class DmtcpGuest implements Guest {
     this.#demandAlive();
     if (this.#passage === undefined) throw this.#say('it runs, or waits to be resumed for the first time');
     const { images, definition } = this.#parts;
+    await images.aim();
     await this.#passage.save(checkpointId, signal);
     if (!definition.dmtcp.forked) return images.take(file, signal);
     this.#finishing = images.take(file, NEVER);

@@ -1,9 +1,12 @@
 /**
  * Where DMTCP writes the image of one guest, and how it gets from there to where the checkpoint wants it.
  *
- * The directory that DMTCP knows from the guest's start is a symbolic link, turned before each checkpoint to a directory
+ * The directory that DMTCP knows from the guest's start is a symbolic link, turned for each checkpoint to a directory
  * beside the state file: so the image is written where it is to lie, and handing it over is a rename. At other times it
  * leads to a directory for images that nobody asked us for; they are removed before the next is written.
+ *
+ * It is turned when the guest stands and waits for our answer, not before: where a checkpoint comes to nothing the guest
+ * goes through DMTCP's all the same, and what it writes into must not be removed meanwhile: it would die of that.
  *
  * While a guest is started it is a directory indeed: dmtcp_restart opens it, and the process goes by what the kernel then
  * calls it, which of a link would be where it led.
@@ -25,6 +28,8 @@ export class DmtcpImages {
   readonly #idle: string;
   /** Where the link leads. */
   #target: string;
+  /** Where it is to lead next. */
+  #prepared: string | undefined;
 
   private constructor(guest: string, runDirectory: string) {
     this.#guest = guest;
@@ -43,12 +48,16 @@ export class DmtcpImages {
   /** The guest knows its directory by name: it can become a link. */
   async settle(): Promise<void> {
     await rm(this.directory, { recursive: true, force: true });
+    await this.#empty(this.#idle);
     await this.#turn(this.#idle);
   }
 
+  async #empty(directory: string): Promise<void> {
+    await rm(directory, { recursive: true, force: true });
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  }
+
   async #turn(target: string): Promise<void> {
-    await rm(target, { recursive: true, force: true });
-    await mkdir(target, { recursive: true, mode: 0o700 });
     await symlink(target, `${this.directory}.new`).catch(async (error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       await rm(`${this.directory}.new`);
@@ -58,16 +67,26 @@ export class DmtcpImages {
     this.#target = target;
   }
 
-  /** The next image is written near `file`. */
+  /** An image will be wanted near `file`. */
   async prepare(file: string): Promise<void> {
-    await this.#turn(join(dirname(file), 'dmtcp'));
+    this.#prepared = join(dirname(file), 'dmtcp');
+    await this.#empty(this.#prepared);
   }
 
-  /** Back to where nobody looks; what was prepared and not used is removed. */
+  /** The guest stands: what is written next is the image that was prepared for. */
+  async aim(): Promise<void> {
+    if (this.#prepared !== undefined) await this.#turn(this.#prepared);
+  }
+
+  /** Back to where nobody looks; what was prepared is removed. */
   async rest(): Promise<void> {
-    const before = this.#target;
-    await this.#turn(this.#idle);
-    if (before !== this.#idle) await rm(before, { recursive: true, force: true });
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    if (this.#target !== this.#idle) {
+      await this.#empty(this.#idle);
+      await this.#turn(this.#idle);
+    }
+    if (prepared !== undefined) await rm(prepared, { recursive: true, force: true });
   }
 
   /**

@@ -34,9 +34,10 @@ export interface Guest {
   identity(): Promise<GuestIdentity>;
   /**
    * Stops the guest's processors. Resolves when the hypervisor has confirmed it; the time is taken there.
+   * @param signal whose abort ends it early, where it takes others to stop this one: it is to be resumed then
    * @returns whether they had been running
    */
-  stop(): Promise<boolean>;
+  stop(signal?: AbortSignal): Promise<boolean>;
   /** Lets them run again, also after {@link save}. */
   resume(): Promise<void>;
   /**

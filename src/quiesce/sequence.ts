@@ -50,8 +50,11 @@ export type UnreadyPolicy = 'fail' | 'keep';
 export const DEFAULT_UNREADY: UnreadyPolicy = 'fail';
 
 export interface Participants {
-  /** Stops everything that runs; resolves when it all has stopped. On rejection `resume` is still called. */
-  stop(): Promise<void>;
+  /**
+   * Stops everything that runs; resolves when it all has stopped. On rejection `resume` is still called.
+   * @param signal its abort need not be waited for to the end, where stopping takes long
+   */
+  stop(signal: AbortSignal): Promise<void>;
   /** Resumes exactly what `stop` stopped. Must not throw for one guest before having tried the others. */
   resume(): Promise<void>;
   /** Whether `stop` stops the machine behind this port, or it does not run anyway. Absent: it does. */
@@ -181,7 +184,7 @@ export async function runSequence<Marked, Saved>(
       ),
     );
     stopping = true;
-    await timed('stop', () => participants.stop());
+    await timed('stop', () => participants.stop(signal));
     const swept = await timed('sweep', () => sweep(channel, epoch, method, bounds, within));
     const evidence = combine(method, drained, swept);
     if (options.requireProof === true) demandProof(evidence);

@@ -351,3 +351,17 @@ test('closing the network lets everybody through and removes the socket', async 
   expect((await stopping).code).toBe('GUEST_FAILED');
   expect(existsSync(lab.socket)).toBe(false);
 });
+
+test('an abort is not kept waiting by a guest that has not come', async () => {
+  lab = await Lab.open(['a', 'b'], 60_000);
+  const aborted = new AbortController();
+  const stopping = Promise.allSettled(['a', 'b'].map((name) => lab.guest(name).stop(aborted.signal)));
+  const plugin = await lab.begins('a');
+  expect(await plugin.hear(50)).toBe('silence');
+  aborted.abort(new Error('enough'));
+  for (const outcome of await stopping) expect(outcome).toMatchObject({ reason: { message: 'enough' } });
+  expect(await plugin.hear()).toMatch(/^SKIP reason=.*aborted/);
+  // Nor by an earlier checkpoint that has not come to its end.
+  const again = lab.guest('a').stop(aborted.signal);
+  await expect(again).rejects.toThrow('enough');
+});
