@@ -69,6 +69,8 @@ export class DaemonLab {
   readonly #name: string;
   /** What the network is called now: a restart may have given it another name. */
   #network: string;
+  /** Its guests' processes, since they were started last. */
+  #lives: ReadonlyMap<string, Life> = new Map();
 
   private constructor(scratch: string, guests: Readonly<Record<string, TestGuest>>) {
     this.#scratch = scratch;
@@ -89,6 +91,7 @@ export class DaemonLab {
       const definition = networks.testNetwork(lab.#name, lab.#scratch, guests, LOAD);
       await daemon.launchDaemon({ kind: 'up', definition });
       await results.trafficRuns(lab.#consoles, PATIENCE);
+      lab.#lives = await lab.#look();
       return lab;
     } catch (error) {
       await lab.end();
@@ -99,6 +102,10 @@ export class DaemonLab {
   /** Where the network's own coordinator listens, of this life. */
   get coordinatorPort(): string {
     return portIn(join(this.#scratch, 'run', this.#network, 'dmtcp.port'));
+  }
+
+  #log(): string {
+    return readFileSync(join(this.#scratch, 'run', this.#network, 'daemon.log'), 'utf8').slice(-4000);
   }
 
   /** The product's command line. @throws what it said, when it failed */
@@ -114,7 +121,9 @@ export class DaemonLab {
     await begin();
     const added = async (): Promise<CheckpointSummary | undefined> =>
       (await list()).find(({ path }) => !before.includes(path));
-    const found = await vi.waitUntil(added, { timeout: 90_000, interval: 50 });
+    const found = await vi.waitUntil(added, { timeout: 90_000, interval: 50 }).catch((error: unknown) => {
+      throw new Error(`no checkpoint; the daemon says:\n${this.#log()}`, { cause: error });
+    });
     expect(found).toMatchObject({ proven: true, guests: this.#consoles.length });
     expect(found.name).toMatch(/^dmtcp-/);
     const { faults, manifest } = await images.verifyImage(found.path);
@@ -129,7 +138,7 @@ export class DaemonLab {
    * @param kill ends the guests by other means, before the network is taken down
    */
   async killAndRestart({ path }: CheckpointSummary, kill?: () => void): Promise<void> {
-    const before = await this.#lives();
+    const before = this.#lives;
     const old = this.#network;
     kill?.();
     await this.#stillwire('down', '-n', old);
@@ -137,7 +146,7 @@ export class DaemonLab {
     this.#network = old === this.#name ? `${this.#name}-b` : this.#name;
     await this.#stillwire('restart', path, '--as', this.#network);
     expect(namespaces()).not.toMatch(new RegExp(`^stillwire-${old}\\b(?!-)`, 'm'));
-    const after = await this.#lives();
+    const after = (this.#lives = await this.#look());
     expect([...after.keys()].sort()).toEqual([...before.keys()].sort());
     for (const [guest, { pid, taps }] of after) {
       const was = before.get(guest)!;
@@ -147,7 +156,7 @@ export class DaemonLab {
     }
   }
 
-  async #lives(): Promise<Map<string, Life>> {
+  async #look(): Promise<Map<string, Life>> {
     const client = await daemon.DaemonClient.connect({ network: this.#network });
     const { guests } = await client.status();
     return new Map(guests.map(({ name, pid }) => [name, { pid: pid!, taps: tapsOf(pid!) }]));

@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 /** What a user of DMTCP types. */
-function dmtcp(port: string, command: '--checkpoint' | '--kill'): void {
+function dmtcp(port: string, command: '--checkpoint' | '--kcheckpoint' | '--kill'): void {
   execFileSync('dmtcp_command', ['--coord-host', '127.0.0.1', '--coord-port', port, command]);
 }
 
@@ -47,6 +47,11 @@ test.each([2, 4])('dmtcp_command begins it, %d guests: killed and restarted each
       if (round % 2 === 1) dmtcp(network.coordinatorPort, '--kill'); // else the daemon ends them
     },
   );
+});
+
+test.each([2, 4])('dmtcp_command begins it and has all end with it, %d guests: restarted', async (guests) => {
+  const network = (lab = await DaemonLab.boot(underDmtcp(guests, guests)));
+  await play(network, () => dmtcp(network.coordinatorPort, '--kcheckpoint'));
 });
 
 test.each([2, 4])('a timer begins it, %d guests: killed and restarted each time', async (guests) => {
