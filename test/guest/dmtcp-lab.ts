@@ -28,8 +28,12 @@ export function underDmtcp(
   );
 }
 
-/** ROUNDS of checkpoints in place, and as many with kill and a restart; then what the guests say is without fault. */
-export async function playRounds(lab: TrafficLab): Promise<void> {
+/**
+ * ROUNDS of checkpoints in place, and as many with kill and a restart; then what the guests say is without fault.
+ * @param look - at each life of the guests
+ */
+export async function playRounds(lab: TrafficLab, look: () => void = () => undefined): Promise<void> {
+  look();
   let inFlight = 0;
   for (let round = 1; round <= ROUNDS; round++) {
     await delay(400);
@@ -38,6 +42,7 @@ export async function playRounds(lab: TrafficLab): Promise<void> {
     expect((await verifyImage(report.path)).faults).toEqual([]);
     await delay(400);
     const killed = await lab.killAndRestart(`kill${round}`);
+    look();
     expect(killed.proven).toBe(true);
     inFlight += report.inFlightFrames + killed.inFlightFrames;
   }

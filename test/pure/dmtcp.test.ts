@@ -258,7 +258,13 @@ test.each(['first its process, then its line', 'first its line, then its process
     const saving = guest.save(file, never, ID);
     await plugin.hear();
     await lab.writeImage('a', 'image');
-    const ends = [() => guest.kill(), () => Promise.resolve(plugin.hangUp())];
+    const ends = [
+      () => guest.kill(),
+      () => {
+        plugin.hangUp();
+        return Promise.resolve();
+      },
+    ];
     for (const end of order.startsWith('first its process') ? ends : ends.reverse()) {
       await end();
       await delay(30);
