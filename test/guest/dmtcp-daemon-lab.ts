@@ -71,6 +71,8 @@ export class DaemonLab {
   #network: string;
   /** Its guests' processes, since they were started last. */
   #lives: ReadonlyMap<string, Life> = new Map();
+  /** What the switch has dropped in all lives of the network: an account with faults is told with it. */
+  readonly #dropped: string[] = [];
 
   private constructor(scratch: string, guests: Readonly<Record<string, TestGuest>>) {
     this.#scratch = scratch;
@@ -129,7 +131,17 @@ export class DaemonLab {
     const { faults, manifest } = await images.verifyImage(found.path);
     expect(faults).toEqual([]);
     expect(manifest!.requires).toContain('dmtcp-image');
+    await this.#noteDrops(found.name);
     return found;
+  }
+
+  async #noteDrops(when: string): Promise<void> {
+    const client = await daemon.DaemonClient.connect({ network: this.#network });
+    for (const { port, in: taken, out } of (await client.status()).ports) {
+      if (taken.discarded + out.dropped === 0) continue;
+      const reasons = JSON.stringify(out.reasons);
+      this.#dropped.push(`${when} ${port}: discarded ${taken.discarded}, dropped ${out.dropped} ${reasons}`);
+    }
   }
 
   /**
@@ -164,7 +176,9 @@ export class DaemonLab {
 
   async expectFaultless(): Promise<void> {
     const account = tally.tallyUp(await results.finishTraffic(this.#consoles, PATIENCE));
-    expect(account, JSON.stringify(account)).toSatisfy(isFaultless);
+    await this.#noteDrops('end');
+    const words = [JSON.stringify(account), 'Dropped by the switch:', ...this.#dropped, this.#log()];
+    expect(account, words.join('\n')).toSatisfy(isFaultless);
     const guests = Object.keys(this.#guests).length;
     expect(account.flows).toBe(guests * (guests - 1) * 2);
   }

@@ -12,6 +12,12 @@ export const LOAD = { udpRate: 500, tcpRate: '250k' };
 /** How often each network is checkpointed in place and, as often, killed and restarted. */
 export const ROUNDS = Number(process.env['STILLWIRE_DMTCP_ROUNDS'] ?? 2);
 
+/**
+ * A timer may begin a checkpoint while a guest boots. Its clock goes on meanwhile, since DMTCP saves a process and no machine:
+ * a kernel that just then counts the interrupts of its timer finds them missing, and panics.
+ */
+const NO_TIMER_CHECK = 'no_timer_check';
+
 type Settings = Readonly<Record<string, unknown>>;
 
 /** So many guests, of which the first ones are under DMTCP. @param dmtcp keys of the network file, for each */
@@ -23,7 +29,13 @@ export function underDmtcp(
   return Object.fromEntries(
     Object.entries(flatGuests(guests)).map(([name, guest], index) => [
       name,
-      index < under ? { ...guest, dmtcp: typeof dmtcp === 'function' ? dmtcp(index) : dmtcp } : guest,
+      index < under
+        ? {
+            ...guest,
+            parameters: [...guest.parameters, NO_TIMER_CHECK],
+            dmtcp: typeof dmtcp === 'function' ? dmtcp(index) : dmtcp,
+          }
+        : guest,
     ]),
   );
 }
