@@ -4,7 +4,11 @@
  *
  * Stopped it is only within a checkpoint of DMTCP's, of all guests that run under it, which lets it go on after one
  * image: so a second save of one stop has nothing to write, and is refused.
+ *
+ * Whoever begins one with `dmtcp_command --kcheckpoint` has each process end when its image is written, without another
+ * word: such a guest is saved, not lost.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { StillwireError } from '../errors/index.js';
 import type { DmtcpDefinition } from '../definition/definition.js';
 import type { DmtcpGroup } from './group.js';
@@ -17,6 +21,8 @@ import { NO_CHECKPOINT } from './lines.js';
 
 /** How long a guest may take from our last answer until it runs, DMTCP's own work included. */
 const RESUME_BOUND_MS = 120_000;
+/** How long a process may take to end whose last descriptors are closed. */
+const END_BOUND_MS = 5_000;
 /** How long a copy of the process may take to write its image. */
 const NEVER = new AbortController().signal;
 
@@ -42,6 +48,10 @@ export class DmtcpGuest implements Guest {
   #passage: DmtcpPassage | undefined;
   #waiting: (() => Promise<void>) | undefined;
   #finishing: Promise<number> | undefined;
+  /** Its image is being written: that of a process which ends meanwhile may be whole. */
+  #saving = false;
+  /** It has ended behind its image. */
+  #left = false;
 
   constructor(parts: DmtcpGuestParts) {
     this.#parts = parts;
@@ -116,11 +126,25 @@ export class DmtcpGuest implements Guest {
     if (this.#passage === undefined) throw this.#say('it runs, or waits to be resumed for the first time');
     const { images, definition } = this.#parts;
     await images.aim();
-    await this.#passage.save(checkpointId, signal);
+    this.#saving = true;
+    try {
+      await this.#passage.save(checkpointId, signal);
+    } catch (error) {
+      if (signal.aborted || !(await this.#hasLeft())) throw error;
+      this.#left = true;
+    } finally {
+      this.#saving = false;
+    }
     if (!definition.dmtcp.forked) return images.take(file, signal);
     this.#finishing = images.take(file, NEVER);
     this.#finishing.catch(() => undefined); // told by finishSave
     return 0;
+  }
+
+  async #hasLeft(): Promise<boolean> {
+    if (!(await this.#parts.images.isWhole())) return false;
+    await Promise.race([this.ended, delay(END_BOUND_MS, undefined, { ref: false })]);
+    return this.pid === undefined;
   }
 
   async finishSave(signal: AbortSignal): Promise<void> {
@@ -137,7 +161,8 @@ export class DmtcpGuest implements Guest {
 
   watch(onLost: (reason: string) => void): () => void {
     let watching = true;
-    void this.ended.then((reason) => {
+    void this.ended.then(async (reason) => {
+      if (this.#left || (this.#saving && (await this.#parts.images.isWhole()))) return;
       if (watching) onLost(`guest ${this.name}: ${reason}`);
       watching = false;
     });

@@ -107,6 +107,12 @@ export class DmtcpImages {
     }
   }
 
+  /** Whether the image is there that was prepared for, and all of it. */
+  async isWhole(): Promise<boolean> {
+    const names = await readdir(this.#target).catch(() => []);
+    return names.some((name) => name.endsWith('.dmtcp')) && !names.some((name) => name.endsWith('.temp'));
+  }
+
   /** DMTCP gives an image its name when all of it is written. */
   async #whole(signal: AbortSignal): Promise<string> {
     let growth = { bytes: -1, at: performance.now() };

@@ -244,6 +244,53 @@ test('a hang-up while the image is written fails the save', async () => {
   await lab.guest('a').resume();
 });
 
+test.each(['first its process, then its line', 'first its line, then its process'])(
+  'ended behind its image (%s), as dmtcp_command --kcheckpoint has it: saved, not lost',
+  async (order) => {
+    lab = await Lab.open(['a']);
+    const guest = lab.guest('a');
+    let lost = 0;
+    guest.watch(() => lost++);
+    await mkdir(join(lab.directory, 'there'));
+    const file = join(lab.directory, 'there', 'state');
+    const done = await guest.prepareSave(file);
+    const plugin = await stopped();
+    const saving = guest.save(file, never, ID);
+    await plugin.hear();
+    await lab.writeImage('a', 'image');
+    const ends = [
+      () => guest.kill(),
+      () => {
+        plugin.hangUp();
+        return Promise.resolve();
+      },
+    ];
+    for (const end of order.startsWith('first its process') ? ends : ends.reverse()) {
+      await end();
+      await delay(30);
+    }
+    expect(await saving).toBe(5);
+    expect(await readFile(file, 'utf8')).toBe('image');
+    expect(await guest.runState()).toBe('ended');
+    expect(lost).toBe(0);
+    done();
+  },
+);
+
+test('ended before its image is whole: lost', async () => {
+  lab = await Lab.open(['a']);
+  const guest = lab.guest('a');
+  const lost: string[] = [];
+  guest.watch((reason) => lost.push(reason));
+  const plugin = await stopped();
+  const saving = failure(guest.save(join(lab.directory, 'state'), never, ID));
+  await plugin.hear();
+  await guest.kill();
+  plugin.hangUp();
+  expect((await saving).code).toBe('GUEST_FAILED');
+  expect(lost).toHaveLength(1);
+});
+
 test('a save is aborted: the guest goes through and runs', async () => {
   lab = await Lab.open(['a']);
   const plugin = await stopped();
