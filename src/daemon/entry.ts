@@ -31,6 +31,11 @@ import { ApiServer } from './server.js';
 
 /** Bounds of our log and of what a QEMU says; the run directory is often in memory. */
 const LOG_BYTES = 4 * 1024 * 1024;
+/**
+ * How long guests may take to read what is on its way to them, at a checkpoint that DMTCP began: they run meanwhile, and
+ * nobody is there to ask for another.
+ */
+const FOREIGN_DRAIN_MS = 1_000;
 /** What DMTCP's coordinator of the network says, a prompt a second among it. */
 const DMTCP_LOG = 'dmtcp-coordinator.log';
 /** Bound of what a guest prints on its console. */
@@ -164,7 +169,7 @@ class Daemon<J extends Job> {
   async #meetForeign(control: Control): Promise<void> {
     const name = `dmtcp-${new Date().toISOString().replaceAll(':', '-')}`;
     try {
-      const operation = control.checkpoint({ name });
+      const operation = control.checkpoint({ name, bounds: { drainMs: FOREIGN_DRAIN_MS } });
       this.#log.info({ checkpoint: name }, 'DMTCP has begun a checkpoint: one of the network is taken');
       await operation.ended;
       const { view } = operation;
