@@ -55,7 +55,8 @@ test.each([2, 4])('dmtcp_command begins it and has all end with it, %d guests: r
 });
 
 test.each([2, 4])('a timer begins it, %d guests: killed and restarted each time', async (guests) => {
-  coordinator = await OwnCoordinator.start(['--interval', String(2 + guests)]);
+  // Long enough for a starved machine to get on in between: on one, a checkpoint of four takes seconds.
+  coordinator = await OwnCoordinator.start(['--interval', String(3 * guests)]);
   lab = await DaemonLab.boot(underDmtcp(guests, guests, { coordinator: coordinator.address }));
   await play(lab, () => undefined);
 });
