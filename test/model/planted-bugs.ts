@@ -21,7 +21,7 @@ const RESUME = `    await timed('resume', () => {
 const RELEASE = `    const { at: releasedAt } = await timed('release', () => channel.release(epoch));
 `;
 const STOP = `    stopping = true;
-    await timed('stop', () => participants.stop());
+    await timed('stop', () => participants.stop(signal));
 `;
 const SWEEP = `    const swept = await timed('sweep', () => sweep(channel, epoch, method, bounds, within));
     const evidence = combine(method, drained, swept);
@@ -148,7 +148,7 @@ ${RELEASE}    await resumed;
       {
         file: SEQUENCE,
         find: '  const { epoch, at: heldAt } = await channel.hold();\n  let stopping = false;\n',
-        put: '  await participants.stop();\n  const { epoch, at: heldAt } = await channel.hold();\n  let stopping = true;\n',
+        put: '  await participants.stop(signal);\n  const { epoch, at: heldAt } = await channel.hold();\n  let stopping = true;\n',
       },
       { file: SEQUENCE, find: STOP, put: '' },
     ],
@@ -211,8 +211,8 @@ ${RESUME.replace(RESUMING, '')}`,
     patches: [
       {
         file: 'checkpoint/crew.ts',
-        find: '      this.#stopped.add(guest); // before the answer: a stop that failed half-way must be resumed too\n      const ran = await guest.stop();\n',
-        put: '      const ran = await guest.stop();\n      this.#stopped.add(guest);\n',
+        find: '      this.#stopped.add(guest); // before the answer: a stop that failed half-way must be resumed too\n      const ran = await guest.stop(signal);\n',
+        put: '      const ran = await guest.stop(signal);\n      this.#stopped.add(guest);\n',
       },
     ],
     choice: failing,
