@@ -9,8 +9,10 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+/** @typedef {{passed: number, failed: number, skipped: number, red?: string[], why?: string}} Result */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const minimum = JSON.parse(readFileSync(join(root, 'test/minimum.json'), 'utf8'));
@@ -34,16 +36,33 @@ const npm = (/** @type {string} */ script) => () => {
   return { passed: ok ? 1 : 0, failed: ok ? 0 : 1, skipped: 0 };
 };
 
+/**
+ * What failed, once more at the end, for whoever sees only the last lines: the test and the first line of its reason.
+ * @param {{name: string, status: string, message: string, assertionResults: {fullName: string, status: string, failureMessages: string[]}[]}[]} files
+ */
+function redOf(files) {
+  return files.flatMap(({ name, status, message, assertionResults }) => {
+    const file = relative(root, name);
+    const tests = assertionResults.filter((test) => test.status === 'failed');
+    if (status === 'failed' && tests.length === 0) return [`${file}: ${message.split('\n', 1)[0]}`];
+    return tests.map(
+      ({ fullName, failureMessages: [why = ''] }) => `${file} > ${fullName}: ${why.split('\n', 1)[0]}`,
+    );
+  });
+}
+
 const vitest = (/** @type {string} */ project) => () => {
   const report = join(scratch, `${project}.json`);
   const bin = join(root, 'node_modules/vitest/vitest.mjs');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   const ok = run(process.execPath, bin, 'run', '--project', project, ...reporters);
   try {
-    const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, 'utf8'));
+    const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(
+      readFileSync(report, 'utf8'),
+    );
     // A suite that breaks outside a test fails without a failed test.
     const failed = ok ? numFailedTests : Math.max(1, numFailedTests);
-    return { passed: numPassedTests, failed, skipped: numPendingTests };
+    return { passed: numPassedTests, failed, skipped: numPendingTests, red: redOf(testResults) };
   } catch {
     return { passed: 0, failed: 1, skipped: 0 };
   }
@@ -72,25 +91,20 @@ const cases =
     const { ok, text } = read(program, ...args);
     try {
       const { cases: played, failed } = JSON.parse(text);
-      const red = ok ? failed.length : Math.max(1, failed.length);
-      return { passed: played - failed.length, failed: red, skipped: 0 };
+      const count = ok ? failed.length : Math.max(1, failed.length);
+      return { passed: played - failed.length, failed: count, skipped: 0, red: failed.map(String) };
     } catch {
       return { passed: 0, failed: 1, skipped: 0 };
     }
   };
 
 /** Who has a program runs the suite; who has not is told that it did not run. Continuous integration has no DMTCP. */
-const where =
-  (
-    /** @type {string} */ program,
-    /** @type {() => {passed: number, failed: number, skipped: number}} */ suite,
-  ) =>
-  () => {
-    if (spawnSync('sh', ['-c', `command -v ${program}`]).status === 0) return suite();
-    return { passed: 0, failed: 0, skipped: 0, why: `${program} is not on PATH` };
-  };
+const where = (/** @type {string} */ program, /** @type {() => Result} */ suite) => () => {
+  if (spawnSync('sh', ['-c', `command -v ${program}`]).status === 0) return suite();
+  return { passed: 0, failed: 0, skipped: 0, why: `${program} is not on PATH` };
+};
 
-/** @type {Record<string, () => {passed: number, failed: number, skipped: number, why?: string}>} */
+/** @type {Record<string, () => Result>} */
 const suites = {
   types: npm('typecheck'),
   lint: npm('lint'),
@@ -108,6 +122,7 @@ const suites = {
 
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(suites);
 const rows = [];
+const reds = [];
 let passed = 0;
 let failed = 0;
 for (const name of wanted) {
@@ -125,6 +140,7 @@ for (const name of wanted) {
   const short = executed < expected || (name !== 'pure' && result.skipped > 0);
   passed += result.passed;
   failed += result.failed + (short ? 1 : 0);
+  reds.push(...(result.red ?? []).map((what) => `red: ${name}: ${what}`));
   const verdict = result.failed > 0 ? 'FAILED' : short ? 'TOO FEW' : 'ok';
   const seconds = ((Date.now() - began) / 1000).toFixed(0);
   rows.push(
@@ -133,5 +149,5 @@ for (const name of wanted) {
   );
 }
 rmSync(scratch, { recursive: true, force: true });
-console.log(`\n${rows.join('\n')}\n\n${passed} passed, ${failed} failed`);
+console.log(['', ...reds, '', ...rows, '', `${passed} passed, ${failed} failed`].join('\n'));
 process.exit(failed === 0 ? 0 : 1);
