@@ -17,6 +17,7 @@ import {
   silenceNamespace,
   wallNs,
 } from '../sys/index.js';
+import { Eagerness } from './eagerness.js';
 import type { Engine } from './engine.js';
 import { EpollEngine } from './epoll-engine.js';
 import { Executor } from './executor.js';
@@ -32,6 +33,9 @@ const DATAGRAM_QUEUE_FRAMES = 65_536;
 
 /** Turns between two at which the loop can be stopped. */
 const UNAWAITED_TURNS = 256;
+
+/** Turns between two looks at how much processor time they take. */
+const TURNS_A_LOOK = 16;
 
 /** What the main thread hands to a new switch thread. */
 export interface ThreadData {
@@ -66,6 +70,7 @@ class SwitchThread {
   readonly #engine: Engine;
   readonly #opener: PortOpener;
   readonly #executor: Executor;
+  readonly #eagerness = new Eagerness();
   /** The hold whose overflow has been told. */
   #overflowTold = 0;
   #storeFault: string | undefined;
@@ -103,6 +108,7 @@ class SwitchThread {
     this.#post({ notice: 'ready' });
     for (let turn = 1; this.#executor.ending === undefined; turn++) {
       this.#engine.turn();
+      if (turn % TURNS_A_LOOK === 0) this.#eagerness.look(monotonicMs());
       this.#report();
       // eslint-disable-next-line @typescript-eslint/await-thenable -- see above
       if (turn % UNAWAITED_TURNS === 0) await null;

@@ -1,0 +1,44 @@
+/**
+ * How soon a thread that wakes up gets a processor (sched(7), kernel/sched/fair.c).
+ *
+ * Two wishes that work together: a shorter slice than that of the one who runs lets a thread that wakes take its place
+ * at once (PREEMPT_SHORT, Linux 6.12), as long as it has not had its share; a lower nice value makes the share larger.
+ */
+import { native } from './libc.js';
+import { mapArena, putPointer } from './memory.js';
+
+/** sched_setattr(2), of which the C library knows only since glibc 2.41. */
+const SYS_SCHED_SETATTR: Readonly<Record<string, number | undefined>> = { x64: 314, arm64: 274 };
+/** struct sched_attr as it was at first: size, policy, flags 8, nice 16, priority 20, runtime 24, deadline, period. */
+const ATTR_BYTES = 48;
+const CLOCK_THREAD_CPUTIME_ID = 3;
+
+const cSchedSetattr = native<[number, number, number, number]>(
+  'long syscall(long number, int thread, intptr_t attributes, unsigned int flags)',
+);
+const cClockGettime = native<[number, number]>('int clock_gettime(int clock, intptr_t time)');
+
+const attributes = mapArena(ATTR_BYTES);
+const time = mapArena(16); // struct timespec
+const words = new Int32Array(time.bytes.buffer, time.bytes.byteOffset, 4);
+
+/**
+ * Asks for a place of the calling thread among those that share the processor fairly (SCHED_OTHER).
+ * @param nice below the present one it takes CAP_SYS_NICE or an RLIMIT_NICE that allows it
+ * @param sliceNs 0 for the kernel's own; a kernel before 6.12 takes no notice
+ * @returns false when the kernel will not have it; then nothing has changed
+ */
+export function setScheduling(nice: number, sliceNs: number): boolean {
+  const number = SYS_SCHED_SETATTR[process.arch];
+  if (number === undefined) return false;
+  attributes.bytes.writeUInt32LE(ATTR_BYTES, 0);
+  attributes.bytes.writeInt32LE(nice, 16);
+  putPointer(attributes.bytes, 24, sliceNs);
+  return cSchedSetattr(number, 0, attributes.address, 0) === 0;
+}
+
+/** Milliseconds of processor time that the calling thread has had. */
+export function threadCpuMs(): number {
+  cClockGettime(CLOCK_THREAD_CPUTIME_ID, time.address);
+  return words[0]! * 1000 + words[2]! / 1e6;
+}
