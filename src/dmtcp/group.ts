@@ -11,6 +11,7 @@ import { StillwireError } from '../errors/index.js';
 import type { DmtcpCall } from './call.js';
 import { DmtcpCoordinator } from './coordinator.js';
 import { DmtcpDesk, type FirstReport } from './desk.js';
+import { Latecomers } from './late.js';
 import type { DmtcpPassage } from './passage.js';
 import { DmtcpRound } from './round.js';
 
@@ -21,8 +22,9 @@ const EARLIER_BOUND_MS = 120_000;
 /** A coordinator refuses while a checkpoint is under way: how often it is asked again, and for how long. */
 const ASK_AGAIN_MS = 100;
 const ASK_BOUND_MS = 20_000;
-/** Who missed a checkpoint that was given up may still report it, for so long. */
-const LATE_MS = 60_000;
+/** How long one that may be late waits for another guest to show that this is another checkpoint. */
+const LATE_DOUBT_MS = 200;
+const TOO_LATE = 'the checkpoint was given up: this guest reported too late';
 
 const NEVER = new AbortController().signal;
 
@@ -31,6 +33,8 @@ export interface DmtcpMember {
   /** Undefined once it has ended. */
   readonly pid: number | undefined;
   readonly ended: Promise<string>;
+  /** How many are defined, and are given back at a restart. */
+  readonly nics: number;
 }
 
 export interface DmtcpGroupOptions {
@@ -42,19 +46,22 @@ export interface DmtcpGroupOptions {
 
 /** Takes a checkpoint of the network, since DMTCP has begun one. */
 export type OnForeign = () => Promise<void>;
+/** Told which guests go through a checkpoint of DMTCP's without us, and why. */
+export type OnWaved = (guests: readonly string[], reason: string) => void;
 
 export class DmtcpGroup {
   readonly desk: DmtcpDesk;
   readonly coordinator: DmtcpGroupOptions['coordinator'];
   readonly #reportBoundMs: number;
   readonly #members = new Map<string, DmtcpMember>();
-  /** Guests whose plugin may still report a checkpoint that was given up without them: until when. */
-  readonly #late = new Map<string, number>();
+  readonly #late = new Latecomers();
   #round: DmtcpRound | undefined;
   #preparing = 0;
   /** How many processes the coordinator has when all have come that we have launched. */
   #peers: Promise<number> | undefined;
   #onForeign: OnForeign | undefined;
+  /** For the log. */
+  onWaved: OnWaved = () => undefined;
 
   private constructor(desk: DmtcpDesk, { coordinator, reportBoundMs = REPORT_BOUND_MS }: DmtcpGroupOptions) {
     this.desk = desk;
@@ -94,13 +101,41 @@ export class DmtcpGroup {
   #arrive(guest: string, call: DmtcpCall, report: FirstReport): string | undefined {
     if (report.word === 'RESTART') return `guest ${guest} runs already`;
     if (call.pid !== this.#members.get(guest)?.pid) return `guest ${guest} is another process`;
-    const isLate = (this.#late.get(guest) ?? 0) > performance.now();
-    this.#late.delete(guest);
-    if (this.#round !== undefined) return this.#round.join(guest, call);
-    const round = this.#begin(false);
+    if (this.#late.take(guest)) {
+      void this.#doubt(guest, call, report);
+      return undefined;
+    }
+    this.#late.clear(); // it has reported before, so this is another checkpoint
+    return this.#enter(guest, call, report);
+  }
+
+  /**
+   * One that is late, unless DMTCP turns out to have begun another checkpoint. Where we are just asking for one, the
+   * answer tells: the coordinator takes no request while the old one waits for this guest.
+   */
+  async #doubt(guest: string, call: DmtcpCall, report: FirstReport): Promise<void> {
+    const { beginnings } = this.#late;
+    await this.#round?.request;
+    if (this.#late.beginnings === beginnings) await delay(LATE_DOUBT_MS);
+    const isLate = this.#late.beginnings === beginnings;
+    const refused = isLate ? undefined : this.#enter(guest, call, report);
+    if (!isLate && refused === undefined) return;
+    if (isLate) {
+      call.answer('SKIP', { reason: TOO_LATE });
+      this.onWaved([guest], TOO_LATE);
+    } else call.answer('REFUSE', { reason: refused ?? '' });
+    call.hangUp();
+  }
+
+  /** A guest takes part in the checkpoint that is under way, or is the first of one. */
+  #enter(guest: string, call: DmtcpCall, { nics }: FirstReport): string | undefined {
+    const isForeign = this.#round === undefined;
+    const round = this.#round ?? this.#begin(false);
     const refused = round.join(guest, call);
-    if (isLate) round.giveUp('the checkpoint was given up: this guest reported too late');
-    else if (this.#preparing === 0) void this.#meet(round);
+    const defined = this.#members.get(guest)?.nics;
+    if (round.givenUp) this.onWaved([guest], round.reason);
+    else if (defined !== undefined && nics !== defined) round.object(misfit(guest, nics, defined));
+    if (isForeign && this.#preparing === 0) void this.#meet(round);
     return refused;
   }
 
@@ -125,9 +160,11 @@ export class DmtcpGroup {
   }
 
   #abandon(round: DmtcpRound, reason: string): void {
-    const until = performance.now() + LATE_MS;
-    for (const name of round.missing) this.#late.set(name, until);
+    if (round.givenUp) return;
+    const waved = round.underWay;
+    if (round.hasBegun || round.request !== undefined) this.#late.expect(round.missing, round);
     round.giveUp(reason);
+    if (waved.length > 0) this.onWaved(waved, reason);
   }
 
   /** A checkpoint of ours is about to come: one of DMTCP's that begins now is its. @returns it is over, or came to nothing */
@@ -188,16 +225,27 @@ export class DmtcpGroup {
   async #ask(round: DmtcpRound): Promise<void> {
     const end = performance.now() + ASK_BOUND_MS;
     while (this.#round === round && !round.givenUp && !round.hasBegun) {
-      try {
-        await this.coordinator.checkpoint();
+      const refused = await (round.request = this.#request(round));
+      if (refused === undefined) return;
+      if (performance.now() > end) {
+        round.fail(refused);
         return;
-      } catch (error) {
-        if (performance.now() > end) {
-          round.fail(StillwireError.from(error));
-          return;
-        }
-        await delay(ASK_AGAIN_MS);
       }
+      await delay(ASK_AGAIN_MS);
+    }
+  }
+
+  /** @returns what the coordinator has against it */
+  async #request(round: DmtcpRound): Promise<StillwireError | undefined> {
+    try {
+      await this.coordinator.checkpoint();
+      // Where we have given it up meanwhile, it is this one that guests will be late for.
+      if (!round.givenUp) this.#late.clear();
+      return undefined;
+    } catch (error) {
+      round.request = undefined;
+      if (!round.hasBegun) this.#late.withdraw(round);
+      return StillwireError.from(error);
     }
   }
 
@@ -208,4 +256,9 @@ export class DmtcpGroup {
     await this.desk.close();
     await this.coordinator.end();
   }
+}
+
+function misfit(guest: string, nics: number, defined: number): StillwireError {
+  const words = `guest ${guest}: its process has ${nics} NICs, and ${defined} are defined: its image could not be restarted; end it and start it anew, with the NICs of the network file and no others`;
+  return new StillwireError('GUEST_FAILED', words, { guest, nics, defined });
 }

@@ -65,6 +65,10 @@ export class DmtcpGuest implements Guest {
     return this.#parts.process.pid;
   }
 
+  get nics(): number {
+    return this.#parts.definition.nics.length;
+  }
+
   runState(): Promise<RunState> {
     if (this.pid === undefined) return Promise.resolve('ended');
     const stopped = this.#waiting !== undefined || this.#passage !== undefined;

@@ -13,13 +13,23 @@ import { StillwireError } from '../errors/index.js';
 import type { DmtcpCall } from './call.js';
 import { fault } from './lines.js';
 
-type Gate = 'PRESUSPEND' | 'PRECHECKPOINT' | 'RESUME';
+const GATES = ['PRESUSPEND', 'PRECHECKPOINT', 'RESUME'] as const;
+export type Gate = (typeof GATES)[number];
 type Place = Gate | 'between' | 'over';
+
+/** Those who go together: at each gate DMTCP has them wait for the last. */
+export interface Company {
+  /** Names of those that have not come as far as this gate. */
+  behind(gate: Gate): string[];
+}
 
 export class DmtcpPassage {
   readonly #call: DmtcpCall;
   readonly #guest: string;
+  readonly #company: Company;
   #place: Place = 'PRESUSPEND';
+  /** The last gate that it has come to. */
+  #gate: Gate = 'PRESUSPEND';
   #failure: StillwireError | undefined;
   #givenUp: string | undefined;
   readonly #waiters = new Set<() => void>();
@@ -27,14 +37,19 @@ export class DmtcpPassage {
   readonly ended: Promise<void>;
 
   /** @param call its plugin has reported PRESUSPEND */
-  constructor(guest: string, call: DmtcpCall) {
+  constructor(guest: string, call: DmtcpCall, company: Company) {
     this.#guest = guest;
     this.#call = call;
+    this.#company = company;
     this.ended = this.#follow();
   }
 
   get place(): Place {
     return this.#place;
+  }
+
+  hasReached(gate: Gate): boolean {
+    return GATES.indexOf(this.#gate) >= GATES.indexOf(gate);
   }
 
   /** Process id of the guest. */
@@ -47,6 +62,7 @@ export class DmtcpPassage {
       for (const expected of ['PRECHECKPOINT', 'RESUME'] as const) {
         const { word } = await this.#call.next();
         if (word !== expected) throw fault(`sent ${word} where ${expected} comes`);
+        this.#gate = expected;
         this.#arrive(expected);
       }
       throw fault(`sent ${(await this.#call.next()).word} after its last report`);
@@ -91,7 +107,10 @@ export class DmtcpPassage {
     const bound = AbortSignal.timeout(boundMs);
     await this.#until('PRECHECKPOINT', bound).catch((error: unknown) => {
       if (!bound.aborted) throw error;
-      throw this.#say(`DMTCP has not suspended it within ${boundMs / 1000} s`);
+      // Those that came wait too: who of them is the cause is not to be seen from one alone.
+      const missing = this.#company.behind('PRECHECKPOINT');
+      const words = `DMTCP has not suspended ${missing.join(', ')} within ${boundMs / 1000} s: no PRECHECKPOINT of its plugin`;
+      throw new StillwireError('GUEST_FAILED', words, { guests: missing });
     });
   }
 

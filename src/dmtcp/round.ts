@@ -5,11 +5,13 @@
  */
 import { StillwireError } from '../errors/index.js';
 import type { DmtcpCall } from './call.js';
-import { DmtcpPassage } from './passage.js';
+import { DmtcpPassage, type Company, type Gate } from './passage.js';
 
-export class DmtcpRound {
+export class DmtcpRound implements Company {
   /** We asked for it; else somebody else did, or a timer of the coordinator's. */
   readonly asked: boolean;
+  /** Our request to the coordinator: under way, or granted. Undefined: not asked for, or refused. */
+  request: Promise<StillwireError | undefined> | undefined;
   readonly #passages = new Map<string, DmtcpPassage>();
   /** Names of those that have to come; who has died has not. */
   readonly #expected: () => readonly string[];
@@ -29,7 +31,7 @@ export class DmtcpRound {
   join(guest: string, call: DmtcpCall): string | undefined {
     const before = this.#passages.get(guest);
     if (before !== undefined && before.place !== 'over') return 'its checkpoint is under way already';
-    const passage = new DmtcpPassage(guest, call);
+    const passage = new DmtcpPassage(guest, call, this);
     this.#passages.set(guest, passage);
     if (this.#givenUp !== undefined) passage.giveUp(this.#givenUp);
     void passage.ended.then(() => this.#settle());
@@ -41,12 +43,28 @@ export class DmtcpRound {
     return this.#expected().filter((name) => !this.#passages.has(name));
   }
 
+  /** Who has come and is not through it. */
+  get underWay(): string[] {
+    return [...this.#passages].flatMap(([name, { place }]) => (place === 'over' ? [] : [name]));
+  }
+
+  /** Who has not come as far as this gate. */
+  behind(gate: Gate): string[] {
+    const late = [...this.#passages].filter(([, passage]) => !passage.hasReached(gate));
+    return [...this.missing, ...late.map(([name]) => name)];
+  }
+
   get hasBegun(): boolean {
     return this.#passages.size > 0;
   }
 
   get givenUp(): boolean {
     return this.#givenUp !== undefined;
+  }
+
+  /** Why it was given up. */
+  get reason(): string {
+    return this.#givenUp ?? '';
   }
 
   passage(guest: string): DmtcpPassage | undefined {
@@ -71,6 +89,12 @@ export class DmtcpRound {
       }
       await this.#change(left);
     }
+  }
+
+  /** Something is wrong with one of the guests: whoever waits for all is told, and gives up. */
+  object(error: StillwireError): void {
+    this.#failure ??= error;
+    this.#wake();
   }
 
   /** It will not come to be. */
