@@ -13,6 +13,7 @@ import { DmtcpCoordinator } from './coordinator.js';
 import { DmtcpDesk, type FirstReport } from './desk.js';
 import { Latecomers } from './late.js';
 import type { DmtcpPassage } from './passage.js';
+import { Progress } from './progress.js';
 import { DmtcpRound } from './round.js';
 
 /** How long DMTCP may take to reach every guest. */
@@ -42,6 +43,8 @@ export interface DmtcpGroupOptions {
   readonly socket: string;
   readonly coordinator: Pick<DmtcpCoordinator, 'checkpoint' | 'end' | 'peers' | 'arguments'>;
   readonly reportBoundMs?: number;
+  /** How long images may stand still that are being written. */
+  readonly stallBoundMs?: number;
 }
 
 /** Takes a checkpoint of the network, since DMTCP has begun one. */
@@ -53,6 +56,7 @@ export class DmtcpGroup {
   readonly desk: DmtcpDesk;
   readonly coordinator: DmtcpGroupOptions['coordinator'];
   readonly #reportBoundMs: number;
+  readonly #stallBoundMs: number | undefined;
   readonly #members = new Map<string, DmtcpMember>();
   readonly #late = new Latecomers();
   #round: DmtcpRound | undefined;
@@ -63,10 +67,11 @@ export class DmtcpGroup {
   /** For the log. */
   onWaved: OnWaved = () => undefined;
 
-  private constructor(desk: DmtcpDesk, { coordinator, reportBoundMs = REPORT_BOUND_MS }: DmtcpGroupOptions) {
+  private constructor(desk: DmtcpDesk, options: DmtcpGroupOptions) {
     this.desk = desk;
-    this.coordinator = coordinator;
-    this.#reportBoundMs = reportBoundMs;
+    this.coordinator = options.coordinator;
+    this.#reportBoundMs = options.reportBoundMs ?? REPORT_BOUND_MS;
+    this.#stallBoundMs = options.stallBoundMs;
   }
 
   /** @throws StillwireError as DmtcpDesk.open */
@@ -140,7 +145,8 @@ export class DmtcpGroup {
   }
 
   #begin(asked: boolean): DmtcpRound {
-    const round = new DmtcpRound(asked, () => [...this.#members.keys()]);
+    const expected = (): string[] => [...this.#members.keys()];
+    const round = new DmtcpRound(asked, expected, new Progress(this.#stallBoundMs));
     this.#round = round;
     void round.over.then(() => {
       if (this.#round === round) this.#round = undefined;
@@ -167,8 +173,24 @@ export class DmtcpGroup {
     if (waved.length > 0) this.onWaved(waved, reason);
   }
 
-  /** A checkpoint of ours is about to come: one of DMTCP's that begins now is its. @returns it is over, or came to nothing */
-  prepare(): () => void {
+  /**
+   * A checkpoint of ours is about to come: one of DMTCP's that begins now is its. Resolves when an earlier one that goes
+   * on without us is through: outside the hold there is time to wait for it.
+   * @returns it is over, or came to nothing
+   * @throws StillwireError GUEST_FAILED when it does not come to its end; the signal's reason
+   */
+  async prepare(signal: AbortSignal = NEVER): Promise<() => void> {
+    const done = this.#expectOurs();
+    try {
+      await this.#earlierOver(signal);
+      return done;
+    } catch (error) {
+      done();
+      throw error;
+    }
+  }
+
+  #expectOurs(): () => void {
     this.#preparing++;
     let done = false;
     return () => {
@@ -206,19 +228,23 @@ export class DmtcpGroup {
   }
 
   async #current(signal: AbortSignal): Promise<DmtcpRound> {
-    for (;;) {
-      const round = this.#round;
-      if (round === undefined) {
-        const begun = this.#begin(true);
-        void this.#ask(begun);
-        return begun;
-      }
-      if (!round.givenUp) return round;
+    await this.#earlierOver(signal);
+    if (this.#round !== undefined) return this.#round;
+    const begun = this.#begin(true);
+    void this.#ask(begun);
+    return begun;
+  }
+
+  /** Waits for the end of one that goes on without us. */
+  async #earlierOver(signal: AbortSignal): Promise<void> {
+    for (let round = this.#round; round?.spoilt === true; round = this.#round) {
       const bound = delay(EARLIER_BOUND_MS, 'late', { ref: false, signal }).catch(() => 'aborted');
       const outcome = await Promise.race([round.over, bound]);
       signal.throwIfAborted();
       if (outcome !== 'late') continue;
-      throw new StillwireError('GUEST_FAILED', 'an earlier checkpoint of DMTCP has not come to its end');
+      const { underWay } = round;
+      const words = `an earlier checkpoint of DMTCP has not come to its end within ${EARLIER_BOUND_MS / 1000} s: ${underWay.join(', ')} still in it`;
+      throw new StillwireError('GUEST_FAILED', words, { guests: underWay });
     }
   }
 

@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { StillwireError } from '../errors/index.js';
 import type { DmtcpCall } from './call.js';
 import { fault } from './lines.js';
+import type { Progress } from './progress.js';
 
 const GATES = ['PRESUSPEND', 'PRECHECKPOINT', 'RESUME'] as const;
 export type Gate = (typeof GATES)[number];
@@ -21,6 +22,8 @@ type Place = Gate | 'between' | 'over';
 export interface Company {
   /** Names of those that have not come as far as this gate. */
   behind(gate: Gate): string[];
+  /** Of their images. */
+  readonly progress: Progress;
 }
 
 export class DmtcpPassage {
@@ -48,6 +51,11 @@ export class DmtcpPassage {
     return this.#place;
   }
 
+  /** It goes through without us. */
+  get wavedThrough(): boolean {
+    return this.#givenUp !== undefined;
+  }
+
   hasReached(gate: Gate): boolean {
     return GATES.indexOf(this.#gate) >= GATES.indexOf(gate);
   }
@@ -63,6 +71,7 @@ export class DmtcpPassage {
         const { word } = await this.#call.next();
         if (word !== expected) throw fault(`sent ${word} where ${expected} comes`);
         this.#gate = expected;
+        this.#company.progress.step();
         this.#arrive(expected);
       }
       throw fault(`sent ${(await this.#call.next()).word} after its last report`);
@@ -114,11 +123,34 @@ export class DmtcpPassage {
     });
   }
 
-  /** Lets its image be written, with this id in it. @throws StillwireError GUEST_FAILED; the signal's reason */
-  async save(checkpoint: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Lets its image be written, with this id in it.
+   * @param written bytes that are there of it
+   * @throws StillwireError GUEST_FAILED, also when no image of all has grown for a time; the signal's reason
+   */
+  async save(checkpoint: string, signal: AbortSignal, written: () => Promise<number>): Promise<void> {
     if (this.#place !== 'PRECHECKPOINT') throw this.#say('it is not suspended');
+    const { progress } = this.#company;
+    const stalled = new AbortController();
+    const look = async (): Promise<void> => {
+      progress.note(this.#guest, await written());
+      if (progress.stalled) stalled.abort(this.#stall());
+    };
+    progress.step();
     this.#answer('GO', { checkpoint });
-    await this.#until('RESUME', signal);
+    const looking = setInterval(() => void look(), progress.periodMs);
+    try {
+      await this.#until('RESUME', AbortSignal.any([signal, stalled.signal]));
+    } finally {
+      clearInterval(looking);
+    }
+  }
+
+  #stall(): StillwireError {
+    const guests = this.#company.behind('RESUME');
+    const bound = this.#company.progress.boundMs / 1000;
+    const words = `DMTCP has not come further with the images of ${guests.join(', ')} for ${bound} s: no RESUME of the plugin`;
+    return new StillwireError('GUEST_FAILED', words, { guests });
   }
 
   /** Lets it run; resolves when it does, or is taken to. */

@@ -5,11 +5,13 @@
  */
 import { StillwireError } from '../errors/index.js';
 import type { DmtcpCall } from './call.js';
+import { Progress } from './progress.js';
 import { DmtcpPassage, type Company, type Gate } from './passage.js';
 
 export class DmtcpRound implements Company {
   /** We asked for it; else somebody else did, or a timer of the coordinator's. */
   readonly asked: boolean;
+  readonly progress: Progress;
   /** Our request to the coordinator: under way, or granted. Undefined: not asked for, or refused. */
   request: Promise<StillwireError | undefined> | undefined;
   readonly #passages = new Map<string, DmtcpPassage>();
@@ -22,8 +24,9 @@ export class DmtcpRound implements Company {
   /** Resolves when all who came are through it. */
   readonly over = new Promise<void>((resolve) => (this.#close = resolve));
 
-  constructor(asked: boolean, expected: () => readonly string[]) {
+  constructor(asked: boolean, expected: () => readonly string[], progress = new Progress()) {
     this.asked = asked;
+    this.progress = progress;
     this.#expected = expected;
   }
 
@@ -60,6 +63,11 @@ export class DmtcpRound implements Company {
 
   get givenUp(): boolean {
     return this.#givenUp !== undefined;
+  }
+
+  /** Nothing comes of it any more: it is given up, or one of the guests goes through it without us. */
+  get spoilt(): boolean {
+    return this.givenUp || [...this.#passages.values()].some(({ wavedThrough }) => wavedThrough);
   }
 
   /** Why it was given up. */

@@ -108,11 +108,17 @@ export class Lab {
   refuses: Error | undefined;
   group!: DmtcpGroup;
 
-  static async open(names: readonly string[], reportBoundMs = 300, forked = false): Promise<Lab> {
+  static async open(
+    names: readonly string[],
+    reportBoundMs = 300,
+    forked = false,
+    stallBoundMs?: number,
+  ): Promise<Lab> {
     const lab = new Lab();
     lab.group = await DmtcpGroup.open({
       socket: lab.socket,
       reportBoundMs,
+      ...(stallBoundMs === undefined ? {} : { stallBoundMs }),
       coordinator: {
         arguments: [],
         peers: () => Promise.resolve(names.length),

@@ -1,6 +1,6 @@
 /** Guests under DMTCP, without it: a plugin spoken by hand takes the daemon's side through every order of events. */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test, vi } from 'vitest';
@@ -226,7 +226,10 @@ test('nobody is late for a checkpoint that the coordinator never began', async (
   lab.refuses = new Error('not in running state');
   await failure(lab.guest('a').stop());
   let begun = 0;
-  lab.group.onForeign = () => Promise.resolve(void begun++);
+  lab.group.onForeign = () => {
+    begun++;
+    return Promise.resolve();
+  };
   const plugin = await lab.begins('a');
   expect(await plugin.hear()).toMatch(/^SKIP/);
   expect(begun).toBe(1);
@@ -414,6 +417,57 @@ test('a save is aborted: the guest goes through and runs', async () => {
   expect(await plugin.ask('RESUME image=')).toBe('GO');
   plugin.hangUp();
   await resuming;
+});
+
+test('no image grows and none is done: given up, with those named that are not', async () => {
+  lab = await Lab.open(['a', 'b'], 5000, false, 300);
+  const names = ['a', 'b'];
+  const stopping = Promise.all(names.map((name) => lab.guest(name).stop()));
+  const plugins = await Promise.all(names.map((name) => lab.begins(name)));
+  for (const plugin of plugins) expect(await plugin.hear()).toBe('GO');
+  for (const plugin of plugins) plugin.say('PRECHECKPOINT');
+  await stopping;
+  const saving = names.map((name) => lab.guest(name).save(join(lab.directory, name), never, ID));
+  const stuck = failure(saving[1]!);
+  for (const plugin of plugins) await plugin.hear();
+  for (let bytes = 1; bytes <= 5; bytes++) {
+    await delay(120); // in all twice as long as the bound
+    await writeFile(join(lab.images.get('b')!.directory, 'ckpt_qemu.dmtcp.temp'), 'x'.repeat(bytes));
+  }
+  await lab.writeImage('a', 'image');
+  plugins[0]!.say('RESUME image='); // while b grew, a was given its time
+  expect(await saving[0]).toBe(5);
+  const error = await stuck;
+  expect(error.code).toBe('GUEST_FAILED');
+  expect(error.message).toMatch(/images of b for 0.3 s/);
+  const resuming = Promise.all(names.map((name) => lab.guest(name).resume()));
+  expect(await plugins[0]!.hear()).toBe('GO');
+  expect(await plugins[1]!.ask('RESUME image=')).toBe('GO'); // it comes to its end after all
+  for (const plugin of plugins) plugin.hangUp();
+  await resuming;
+});
+
+test('an earlier one that goes on without us is waited for before ours begins to hold', async () => {
+  lab = await Lab.open(['a']);
+  const plugin = await stopped();
+  const abort = new AbortController();
+  const saving = failure(lab.guest('a').save(join(lab.directory, 'state'), abort.signal, ID));
+  await plugin.hear();
+  abort.abort(new StillwireError('HOLD_EXPIRED', 'the hold ended'));
+  await saving;
+  const resuming = lab.guest('a').resume();
+  let isReady = false;
+  const file = join(lab.directory, 'next');
+  const ready = lab.guest('a').prepareSave(file);
+  void ready.then(() => (isReady = true));
+  const aborted = lab.guest('a').prepareSave(file, abort.signal);
+  await expect(aborted).rejects.toThrow('the hold ended');
+  await delay(50);
+  expect(isReady).toBe(false);
+  expect(await plugin.ask('RESUME image=')).toBe('GO');
+  plugin.hangUp();
+  await resuming;
+  (await ready)();
 });
 
 test('a file is never written over', async () => {
