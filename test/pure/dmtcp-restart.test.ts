@@ -8,6 +8,7 @@ import { StillwireError } from '../../src/errors/index.js';
 import { startDmtcp } from '../../src/dmtcp/start.js';
 import { DmtcpGroup } from '../../src/dmtcp/group.js';
 import type { Guest } from '../../src/guest/guest.js';
+import { Plugin } from './dmtcp-plugin.fixture.js';
 
 const ID = '0b1d2c3e-1111-2222-3333-444455556666';
 const OTHER = '99999999-1111-2222-3333-444455556666';
@@ -22,6 +23,7 @@ const socket = require('node:net').connect(path, () => socket.write(SAYS + '\\n'
 socket.on('data', (data) => {
   appendFileSync(HEARD, String(data));
   if (String(data).startsWith('REFUSE')) process.exit(98);
+  if (String(data).startsWith('ATTACH') && process.env.ATTACHED === 'hung up') process.exit(98);
   if (String(data).startsWith('ATTACH') && process.env.ATTACHED) socket.write(process.env.ATTACHED + '\\n');
   if (String(data).startsWith('GO') && process.env.DIES) process.kill(process.pid, 'SIGKILL');
   if (String(data).startsWith('GO')) socket.end();
@@ -133,6 +135,7 @@ test.each([
   ['', 'has said nothing for 0.3 s'],
   ['ATTACHED nic=1', 'sent ATTACHED of NIC 1 where that of NIC 0 comes'],
   ['RESUME image=', 'sent RESUME where ATTACHED comes'],
+  ['hung up', 'hung up'],
 ])('where ATTACHED comes it says "%s": not brought back, and told so', async (says, words) => {
   process.env['ATTACHED'] = says;
   const fd = openSync('/dev/null', 'r+');
@@ -146,4 +149,14 @@ test.each([
   } finally {
     closeSync(fd);
   }
+});
+
+test('a second RESTART of one guest is refused, and the first goes on', async () => {
+  const line = `RESTART version=1 guest=a pid=40000 checkpoint=${ID} nics=0`;
+  const back = await bringBack(line);
+  const second = await Plugin.dial(join(directory, 'sock'));
+  expect(await second.ask(line)).toMatch(/^REFUSE reason=guest%20a%20runs%20already/);
+  expect(await second.hear()).toBe('hung up');
+  await back.resume();
+  expect(heard()).toBe('GO\n');
 });
