@@ -60,7 +60,8 @@ afterEach(async () => {
   guest = undefined;
   await group.close();
   process.env['PATH'] = path;
-  for (const name of ['ATTACHED', 'DIES']) delete process.env[name];
+  delete process.env['ATTACHED'];
+  delete process.env['DIES'];
   await rm(directory, { recursive: true, force: true });
 });
 
