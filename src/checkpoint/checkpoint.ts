@@ -187,7 +187,7 @@ class Taking {
   }
 
   async #prepare(guest: Guest, file: string): Promise<void> {
-    this.#undo.push(await guest.prepareSave(file));
+    this.#undo.push(await guest.prepareSave(file, this.#signal));
   }
 
   async #cut(crew: Crew, guests: Record<string, GuestRecord>, draft: ImageDraft): Promise<CheckpointReport> {

@@ -32,6 +32,8 @@ export interface Incoming {
 interface LiveNetworkEvents {
   /** A guest's process has ended, whatever the cause. */
   guestEnded: [name: string, reason: string];
+  /** These guests go through a checkpoint of DMTCP's that is none of ours. */
+  wavedThrough: [guests: readonly string[], reason: string];
   failed: [error: StillwireError];
 }
 
@@ -87,7 +89,10 @@ export class LiveNetwork extends EventEmitter<LiveNetworkEvents> {
     incomingOf: (guest: string) => Incoming | 'ended' | undefined,
   ): Promise<void> {
     this.#dmtcp = await openDmtcpGroup(this.definition, runDirectory);
-    if (this.#dmtcp !== undefined && this.#onForeign !== undefined) this.#dmtcp.onForeign = this.#onForeign;
+    if (this.#dmtcp !== undefined) {
+      this.#dmtcp.onWaved = (names, reason) => this.emit('wavedThrough', names, reason);
+      if (this.#onForeign !== undefined) this.#dmtcp.onForeign = this.#onForeign;
+    }
     await everyone(Object.entries(this.definition.guests), async ([name, definition]) => {
       const incoming = incomingOf(name);
       if (incoming === 'ended') return;

@@ -124,6 +124,9 @@ class Daemon<J extends Job> {
         this.#log.warn({ reason }, 'a hold would not survive this daemon'),
       );
       live.on('guestEnded', (guest, reason) => this.#log.warn({ guest, reason }, 'guest ended'));
+      live.on('wavedThrough', (guests, reason) =>
+        this.#log.warn({ guests, reason }, "guests go through a checkpoint of DMTCP's without us"),
+      );
       live.on('failed', (error) => this.#ending.fail(error));
       const control = this.#controlOf(live);
       live.onForeignCheckpoint = () => this.#meetForeign(control);

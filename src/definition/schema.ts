@@ -82,6 +82,7 @@ const argument = z.union([text, z.number()], 'text or a number').superRefine((va
  * What a guest under DMTCP cannot have: a stream socket to a process outside of it, which DMTCP waits for for ever, or a
  * TAP that our plugin does not know, which comes back dead and without a word. The option, then what its value begins with.
  */
+const STREAM_SOCKET = 'a stream socket to a process outside makes DMTCP wait for ever';
 const REFUSED_UNDER_DMTCP: readonly (readonly [RegExp, RegExp, string])[] = [
   [
     /^(netdev|nic|net)$/,
@@ -93,14 +94,31 @@ const REFUSED_UNDER_DMTCP: readonly (readonly [RegExp, RegExp, string])[] = [
     /^(tap|bridge)\b/,
     'a TAP that is not one of the NICs of this file does not survive a restart',
   ],
-  [/^(chardev)$/, /^socket\b/, 'a stream socket to a process outside makes DMTCP wait for ever'],
+  [/^(chardev)$/, /^socket\b/, STREAM_SOCKET],
   [
-    /^(qmp|qmp-pretty|monitor|serial|parallel)$/,
-    /^(unix|tcp|telnet|websocket):/,
-    'a stream socket to a process outside makes DMTCP wait for ever',
+    /^(qmp|qmp-pretty|monitor|serial|parallel|debugcon)$/,
+    /^(mon:)?(unix|tcp|telnet|tn3270|websocket|wss?):/,
+    STREAM_SOCKET,
   ],
-  [/^(vnc|spice|gdb|s)$/, /^/, 'a stream socket to a process outside makes DMTCP wait for ever'],
+  [/^(vnc|spice|gdb|s)$/, /^/, STREAM_SOCKET],
+  [/^display$/, /^(vnc|spice-app|dbus)\b/, STREAM_SOCKET],
+  [
+    /^(readconfig|writeconfig)$/,
+    /^/,
+    'what is in that file is not known here; give its options as arguments',
+  ],
 ];
+
+const jsonType = z.looseObject({ type: z.string() });
+
+/** What kind of thing a value asks for: its first word, or `type=`, which may stand anywhere; or `"type"`, where it is JSON. */
+function kindOf(value: string): string {
+  try {
+    return jsonType.parse(JSON.parse(value)).type;
+  } catch {
+    return /(?:^|,)(?:type|backend)=([^,]*)/.exec(value)?.[1] ?? value;
+  }
+}
 
 /** Why DMTCP cannot have these arguments, with the index of the one; undefined when it can. */
 export function refusedUnderDmtcp(
@@ -110,7 +128,7 @@ export function refusedUnderDmtcp(
     const option = /^--?([a-z][\w-]*)$/.exec(argument)?.[1];
     if (option === undefined) continue;
     const value = args[index + 1] ?? '';
-    const type = /(?:^|,)(?:type|backend)=([^,]*)/.exec(value)?.[1] ?? value; // the first may be named
+    const type = kindOf(value);
     const rule = REFUSED_UNDER_DMTCP.find(([options, begins]) => options.test(option) && begins.test(type));
     if (rule === undefined) continue;
     return { index, why: `-${option} ${value} is not possible under DMTCP: ${rule[2]}` };

@@ -58,9 +58,23 @@ export class DmtcpCall {
 
   /**
    * The plugin's next report.
+   * @param withinMs after which it is hung up on
    * @throws StillwireError GUEST_FAILED when it hung up, or was hung up on, in words that follow the guest's name
    */
-  async next(): Promise<Report> {
+  async next(withinMs?: number): Promise<Report> {
+    if (withinMs === undefined) return this.#next();
+    const impatience = setTimeout(
+      () => this.hangUp(fault(`has said nothing for ${withinMs / 1000} s`)),
+      withinMs,
+    );
+    try {
+      return await this.#next();
+    } finally {
+      clearTimeout(impatience);
+    }
+  }
+
+  async #next(): Promise<Report> {
     while (this.#report === undefined) {
       if (this.#over) throw this.#fault ?? fault('hung up');
       await new Promise<void>((resolve) => (this.#wake = resolve));

@@ -11,7 +11,9 @@ import { StillwireError } from '../errors/index.js';
 import type { DmtcpCall } from './call.js';
 import { DmtcpCoordinator } from './coordinator.js';
 import { DmtcpDesk, type FirstReport } from './desk.js';
+import { Latecomers } from './late.js';
 import type { DmtcpPassage } from './passage.js';
+import { Progress } from './progress.js';
 import { DmtcpRound } from './round.js';
 
 /** How long DMTCP may take to reach every guest. */
@@ -21,8 +23,9 @@ const EARLIER_BOUND_MS = 120_000;
 /** A coordinator refuses while a checkpoint is under way: how often it is asked again, and for how long. */
 const ASK_AGAIN_MS = 100;
 const ASK_BOUND_MS = 20_000;
-/** Who missed a checkpoint that was given up may still report it, for so long. */
-const LATE_MS = 60_000;
+/** How long one that may be late waits for another guest to show that this is another checkpoint. */
+const LATE_DOUBT_MS = 200;
+const TOO_LATE = 'the checkpoint was given up: this guest reported too late';
 
 const NEVER = new AbortController().signal;
 
@@ -31,6 +34,8 @@ export interface DmtcpMember {
   /** Undefined once it has ended. */
   readonly pid: number | undefined;
   readonly ended: Promise<string>;
+  /** How many are defined, and are given back at a restart. */
+  readonly nics: number;
 }
 
 export interface DmtcpGroupOptions {
@@ -38,28 +43,35 @@ export interface DmtcpGroupOptions {
   readonly socket: string;
   readonly coordinator: Pick<DmtcpCoordinator, 'checkpoint' | 'end' | 'peers' | 'arguments'>;
   readonly reportBoundMs?: number;
+  /** How long images may stand still that are being written. */
+  readonly stallBoundMs?: number;
 }
 
 /** Takes a checkpoint of the network, since DMTCP has begun one. */
 export type OnForeign = () => Promise<void>;
+/** Told which guests go through a checkpoint of DMTCP's without us, and why. */
+export type OnWaved = (guests: readonly string[], reason: string) => void;
 
 export class DmtcpGroup {
   readonly desk: DmtcpDesk;
   readonly coordinator: DmtcpGroupOptions['coordinator'];
   readonly #reportBoundMs: number;
+  readonly #stallBoundMs: number | undefined;
   readonly #members = new Map<string, DmtcpMember>();
-  /** Guests whose plugin may still report a checkpoint that was given up without them: until when. */
-  readonly #late = new Map<string, number>();
+  readonly #late = new Latecomers();
   #round: DmtcpRound | undefined;
   #preparing = 0;
   /** How many processes the coordinator has when all have come that we have launched. */
   #peers: Promise<number> | undefined;
   #onForeign: OnForeign | undefined;
+  /** For the log. */
+  onWaved: OnWaved = () => undefined;
 
-  private constructor(desk: DmtcpDesk, { coordinator, reportBoundMs = REPORT_BOUND_MS }: DmtcpGroupOptions) {
+  private constructor(desk: DmtcpDesk, options: DmtcpGroupOptions) {
     this.desk = desk;
-    this.coordinator = coordinator;
-    this.#reportBoundMs = reportBoundMs;
+    this.coordinator = options.coordinator;
+    this.#reportBoundMs = options.reportBoundMs ?? REPORT_BOUND_MS;
+    this.#stallBoundMs = options.stallBoundMs;
   }
 
   /** @throws StillwireError as DmtcpDesk.open */
@@ -94,18 +106,47 @@ export class DmtcpGroup {
   #arrive(guest: string, call: DmtcpCall, report: FirstReport): string | undefined {
     if (report.word === 'RESTART') return `guest ${guest} runs already`;
     if (call.pid !== this.#members.get(guest)?.pid) return `guest ${guest} is another process`;
-    const isLate = (this.#late.get(guest) ?? 0) > performance.now();
-    this.#late.delete(guest);
-    if (this.#round !== undefined) return this.#round.join(guest, call);
-    const round = this.#begin(false);
+    if (this.#late.take(guest)) {
+      void this.#doubt(guest, call, report);
+      return undefined;
+    }
+    this.#late.clear(); // it has reported before, so this is another checkpoint
+    return this.#enter(guest, call, report);
+  }
+
+  /**
+   * One that is late, unless DMTCP turns out to have begun another checkpoint. Where we are just asking for one, the
+   * answer tells: the coordinator takes no request while the old one waits for this guest.
+   */
+  async #doubt(guest: string, call: DmtcpCall, report: FirstReport): Promise<void> {
+    const { beginnings } = this.#late;
+    await this.#round?.request;
+    if (this.#late.beginnings === beginnings) await delay(LATE_DOUBT_MS);
+    const isLate = this.#late.beginnings === beginnings;
+    const refused = isLate ? undefined : this.#enter(guest, call, report);
+    if (!isLate && refused === undefined) return;
+    if (isLate) {
+      call.answer('SKIP', { reason: TOO_LATE });
+      this.onWaved([guest], TOO_LATE);
+    } else call.answer('REFUSE', { reason: refused ?? '' });
+    call.hangUp();
+  }
+
+  /** A guest takes part in the checkpoint that is under way, or is the first of one. */
+  #enter(guest: string, call: DmtcpCall, { nics }: FirstReport): string | undefined {
+    const isForeign = this.#round === undefined;
+    const round = this.#round ?? this.#begin(false);
     const refused = round.join(guest, call);
-    if (isLate) round.giveUp('the checkpoint was given up: this guest reported too late');
-    else if (this.#preparing === 0) void this.#meet(round);
+    const defined = this.#members.get(guest)?.nics;
+    if (round.givenUp) this.onWaved([guest], round.reason);
+    else if (defined !== undefined && nics !== defined) round.object(misfit(guest, nics, defined));
+    if (isForeign && this.#preparing === 0) void this.#meet(round);
     return refused;
   }
 
   #begin(asked: boolean): DmtcpRound {
-    const round = new DmtcpRound(asked, () => [...this.#members.keys()]);
+    const expected = (): string[] => [...this.#members.keys()];
+    const round = new DmtcpRound(asked, expected, new Progress(this.#stallBoundMs));
     this.#round = round;
     void round.over.then(() => {
       if (this.#round === round) this.#round = undefined;
@@ -125,13 +166,31 @@ export class DmtcpGroup {
   }
 
   #abandon(round: DmtcpRound, reason: string): void {
-    const until = performance.now() + LATE_MS;
-    for (const name of round.missing) this.#late.set(name, until);
+    if (round.givenUp) return;
+    const waved = round.underWay;
+    if (round.hasBegun || round.request !== undefined) this.#late.expect(round.missing, round);
     round.giveUp(reason);
+    if (waved.length > 0) this.onWaved(waved, reason);
   }
 
-  /** A checkpoint of ours is about to come: one of DMTCP's that begins now is its. @returns it is over, or came to nothing */
-  prepare(): () => void {
+  /**
+   * A checkpoint of ours is about to come: one of DMTCP's that begins now is its. Resolves when an earlier one that goes
+   * on without us is through: outside the hold there is time to wait for it.
+   * @returns it is over, or came to nothing
+   * @throws StillwireError GUEST_FAILED when it does not come to its end; the signal's reason
+   */
+  async prepare(signal: AbortSignal = NEVER): Promise<() => void> {
+    const done = this.#expectOurs();
+    try {
+      await this.#earlierOver(signal);
+      return done;
+    } catch (error) {
+      done();
+      throw error;
+    }
+  }
+
+  #expectOurs(): () => void {
     this.#preparing++;
     let done = false;
     return () => {
@@ -169,35 +228,50 @@ export class DmtcpGroup {
   }
 
   async #current(signal: AbortSignal): Promise<DmtcpRound> {
-    for (;;) {
-      const round = this.#round;
-      if (round === undefined) {
-        const begun = this.#begin(true);
-        void this.#ask(begun);
-        return begun;
-      }
-      if (!round.givenUp) return round;
+    await this.#earlierOver(signal);
+    if (this.#round !== undefined) return this.#round;
+    const begun = this.#begin(true);
+    void this.#ask(begun);
+    return begun;
+  }
+
+  /** Waits for the end of one that goes on without us. */
+  async #earlierOver(signal: AbortSignal): Promise<void> {
+    for (let round = this.#round; round?.spoilt === true; round = this.#round) {
       const bound = delay(EARLIER_BOUND_MS, 'late', { ref: false, signal }).catch(() => 'aborted');
       const outcome = await Promise.race([round.over, bound]);
       signal.throwIfAborted();
       if (outcome !== 'late') continue;
-      throw new StillwireError('GUEST_FAILED', 'an earlier checkpoint of DMTCP has not come to its end');
+      const { underWay } = round;
+      const words = `an earlier checkpoint of DMTCP has not come to its end within ${EARLIER_BOUND_MS / 1000} s: ${underWay.join(', ')} still in it`;
+      throw new StillwireError('GUEST_FAILED', words, { guests: underWay });
     }
   }
 
   async #ask(round: DmtcpRound): Promise<void> {
     const end = performance.now() + ASK_BOUND_MS;
     while (this.#round === round && !round.givenUp && !round.hasBegun) {
-      try {
-        await this.coordinator.checkpoint();
+      const refused = await (round.request = this.#request(round));
+      if (refused === undefined) return;
+      if (performance.now() > end) {
+        round.fail(refused);
         return;
-      } catch (error) {
-        if (performance.now() > end) {
-          round.fail(StillwireError.from(error));
-          return;
-        }
-        await delay(ASK_AGAIN_MS);
       }
+      await delay(ASK_AGAIN_MS);
+    }
+  }
+
+  /** @returns what the coordinator has against it */
+  async #request(round: DmtcpRound): Promise<StillwireError | undefined> {
+    try {
+      await this.coordinator.checkpoint();
+      // Where we have given it up meanwhile, it is this one that guests will be late for.
+      if (!round.givenUp) this.#late.clear();
+      return undefined;
+    } catch (error) {
+      round.request = undefined;
+      if (!round.hasBegun) this.#late.withdraw(round);
+      return StillwireError.from(error);
     }
   }
 
@@ -208,4 +282,9 @@ export class DmtcpGroup {
     await this.desk.close();
     await this.coordinator.end();
   }
+}
+
+function misfit(guest: string, nics: number, defined: number): StillwireError {
+  const words = `guest ${guest}: its process has ${nics} NICs, and ${defined} are defined: its image could not be restarted; end it and start it anew, with the NICs of the network file and no others`;
+  return new StillwireError('GUEST_FAILED', words, { guest, nics, defined });
 }

@@ -65,6 +65,10 @@ export class DmtcpGuest implements Guest {
     return this.#parts.process.pid;
   }
 
+  get nics(): number {
+    return this.#parts.definition.nics.length;
+  }
+
   runState(): Promise<RunState> {
     if (this.pid === undefined) return Promise.resolve('ended');
     const stopped = this.#waiting !== undefined || this.#passage !== undefined;
@@ -108,10 +112,10 @@ export class DmtcpGuest implements Guest {
     }
   }
 
-  async prepareSave(file: string): Promise<() => void> {
+  async prepareSave(file: string, signal?: AbortSignal): Promise<() => void> {
     const { images, group } = this.#parts;
     await images.prepare(file);
-    const done = group.prepare();
+    const done = await group.prepare(signal);
     return () => {
       done();
       void (this.#finishing ?? Promise.resolve())
@@ -128,7 +132,7 @@ export class DmtcpGuest implements Guest {
     await images.aim();
     this.#saving = true;
     try {
-      await this.#passage.save(checkpointId, signal);
+      await this.#passage.save(checkpointId, signal, () => images.written());
     } catch (error) {
       if (signal.aborted || !(await this.#hasLeft())) throw error;
       this.#left = true;

@@ -107,6 +107,15 @@ export class DmtcpImages {
     }
   }
 
+  /** Bytes that are there of it, whole or not. */
+  async written(): Promise<number> {
+    const names = await readdir(this.#target).catch(() => []);
+    const sizes = await Promise.all(
+      names.map((name) => stat(join(this.#target, name)).catch(() => undefined)),
+    );
+    return sizes.reduce((sum, size) => sum + (size?.size ?? 0), 0);
+  }
+
   /** Whether the image is there that was prepared for, and all of it. */
   async isWhole(): Promise<boolean> {
     const names = await readdir(this.#target).catch(() => []);
@@ -124,10 +133,7 @@ export class DmtcpImages {
       const unfinished = names.some((name) => name.endsWith('.temp'));
       if (image !== undefined && whole.length === 1 && !unfinished) return join(this.#target, image);
       if (whole.length > 1) throw this.#say(`DMTCP has written several images: ${whole.join(', ')}`);
-      const sizes = await Promise.all(
-        names.map((name) => stat(join(this.#target, name)).catch(() => undefined)),
-      );
-      const bytes = sizes.reduce((sum, size) => sum + (size?.size ?? 0), 0);
+      const bytes = await this.written();
       if (bytes !== growth.bytes) growth = { bytes, at: performance.now() };
       if (performance.now() - growth.at > STALLED_MS) {
         throw this.#say(`DMTCP has written no image into ${this.#target}`);

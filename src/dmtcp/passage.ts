@@ -12,14 +12,27 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { StillwireError } from '../errors/index.js';
 import type { DmtcpCall } from './call.js';
 import { fault } from './lines.js';
+import type { Progress } from './progress.js';
 
-type Gate = 'PRESUSPEND' | 'PRECHECKPOINT' | 'RESUME';
+const GATES = ['PRESUSPEND', 'PRECHECKPOINT', 'RESUME'] as const;
+export type Gate = (typeof GATES)[number];
 type Place = Gate | 'between' | 'over';
+
+/** Those who go together: at each gate DMTCP has them wait for the last. */
+export interface Company {
+  /** Names of those that have not come as far as this gate. */
+  behind(gate: Gate): string[];
+  /** Of their images. */
+  readonly progress: Progress;
+}
 
 export class DmtcpPassage {
   readonly #call: DmtcpCall;
   readonly #guest: string;
+  readonly #company: Company;
   #place: Place = 'PRESUSPEND';
+  /** The last gate that it has come to. */
+  #gate: Gate = 'PRESUSPEND';
   #failure: StillwireError | undefined;
   #givenUp: string | undefined;
   readonly #waiters = new Set<() => void>();
@@ -27,14 +40,24 @@ export class DmtcpPassage {
   readonly ended: Promise<void>;
 
   /** @param call its plugin has reported PRESUSPEND */
-  constructor(guest: string, call: DmtcpCall) {
+  constructor(guest: string, call: DmtcpCall, company: Company) {
     this.#guest = guest;
     this.#call = call;
+    this.#company = company;
     this.ended = this.#follow();
   }
 
   get place(): Place {
     return this.#place;
+  }
+
+  /** It goes through without us. */
+  get wavedThrough(): boolean {
+    return this.#givenUp !== undefined;
+  }
+
+  hasReached(gate: Gate): boolean {
+    return GATES.indexOf(this.#gate) >= GATES.indexOf(gate);
   }
 
   /** Process id of the guest. */
@@ -47,6 +70,8 @@ export class DmtcpPassage {
       for (const expected of ['PRECHECKPOINT', 'RESUME'] as const) {
         const { word } = await this.#call.next();
         if (word !== expected) throw fault(`sent ${word} where ${expected} comes`);
+        this.#gate = expected;
+        this.#company.progress.step();
         this.#arrive(expected);
       }
       throw fault(`sent ${(await this.#call.next()).word} after its last report`);
@@ -91,15 +116,41 @@ export class DmtcpPassage {
     const bound = AbortSignal.timeout(boundMs);
     await this.#until('PRECHECKPOINT', bound).catch((error: unknown) => {
       if (!bound.aborted) throw error;
-      throw this.#say(`DMTCP has not suspended it within ${boundMs / 1000} s`);
+      // Those that came wait too: who of them is the cause is not to be seen from one alone.
+      const missing = this.#company.behind('PRECHECKPOINT');
+      const words = `DMTCP has not suspended ${missing.join(', ')} within ${boundMs / 1000} s: no PRECHECKPOINT of its plugin`;
+      throw new StillwireError('GUEST_FAILED', words, { guests: missing });
     });
   }
 
-  /** Lets its image be written, with this id in it. @throws StillwireError GUEST_FAILED; the signal's reason */
-  async save(checkpoint: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Lets its image be written, with this id in it.
+   * @param written bytes that are there of it
+   * @throws StillwireError GUEST_FAILED, also when no image of all has grown for a time; the signal's reason
+   */
+  async save(checkpoint: string, signal: AbortSignal, written: () => Promise<number>): Promise<void> {
     if (this.#place !== 'PRECHECKPOINT') throw this.#say('it is not suspended');
+    const { progress } = this.#company;
+    const stalled = new AbortController();
+    const look = async (): Promise<void> => {
+      progress.note(this.#guest, await written());
+      if (progress.stalled) stalled.abort(this.#stall());
+    };
+    progress.step();
     this.#answer('GO', { checkpoint });
-    await this.#until('RESUME', signal);
+    const looking = setInterval(() => void look(), progress.periodMs);
+    try {
+      await this.#until('RESUME', AbortSignal.any([signal, stalled.signal]));
+    } finally {
+      clearInterval(looking);
+    }
+  }
+
+  #stall(): StillwireError {
+    const guests = this.#company.behind('RESUME');
+    const bound = this.#company.progress.boundMs / 1000;
+    const words = `DMTCP has not come further with the images of ${guests.join(', ')} for ${bound} s: no RESUME of the plugin`;
+    return new StillwireError('GUEST_FAILED', words, { guests });
   }
 
   /** Lets it run; resolves when it does, or is taken to. */

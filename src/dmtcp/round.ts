@@ -5,11 +5,15 @@
  */
 import { StillwireError } from '../errors/index.js';
 import type { DmtcpCall } from './call.js';
-import { DmtcpPassage } from './passage.js';
+import { Progress } from './progress.js';
+import { DmtcpPassage, type Company, type Gate } from './passage.js';
 
-export class DmtcpRound {
+export class DmtcpRound implements Company {
   /** We asked for it; else somebody else did, or a timer of the coordinator's. */
   readonly asked: boolean;
+  readonly progress: Progress;
+  /** Our request to the coordinator: under way, or granted. Undefined: not asked for, or refused. */
+  request: Promise<StillwireError | undefined> | undefined;
   readonly #passages = new Map<string, DmtcpPassage>();
   /** Names of those that have to come; who has died has not. */
   readonly #expected: () => readonly string[];
@@ -20,8 +24,9 @@ export class DmtcpRound {
   /** Resolves when all who came are through it. */
   readonly over = new Promise<void>((resolve) => (this.#close = resolve));
 
-  constructor(asked: boolean, expected: () => readonly string[]) {
+  constructor(asked: boolean, expected: () => readonly string[], progress = new Progress()) {
     this.asked = asked;
+    this.progress = progress;
     this.#expected = expected;
   }
 
@@ -29,7 +34,7 @@ export class DmtcpRound {
   join(guest: string, call: DmtcpCall): string | undefined {
     const before = this.#passages.get(guest);
     if (before !== undefined && before.place !== 'over') return 'its checkpoint is under way already';
-    const passage = new DmtcpPassage(guest, call);
+    const passage = new DmtcpPassage(guest, call, this);
     this.#passages.set(guest, passage);
     if (this.#givenUp !== undefined) passage.giveUp(this.#givenUp);
     void passage.ended.then(() => this.#settle());
@@ -41,12 +46,33 @@ export class DmtcpRound {
     return this.#expected().filter((name) => !this.#passages.has(name));
   }
 
+  /** Who has come and is not through it. */
+  get underWay(): string[] {
+    return [...this.#passages].flatMap(([name, { place }]) => (place === 'over' ? [] : [name]));
+  }
+
+  /** Who has not come as far as this gate. */
+  behind(gate: Gate): string[] {
+    const late = [...this.#passages].filter(([, passage]) => !passage.hasReached(gate));
+    return [...this.missing, ...late.map(([name]) => name)];
+  }
+
   get hasBegun(): boolean {
     return this.#passages.size > 0;
   }
 
   get givenUp(): boolean {
     return this.#givenUp !== undefined;
+  }
+
+  /** Nothing comes of it any more: it is given up, or one of the guests goes through it without us. */
+  get spoilt(): boolean {
+    return this.givenUp || [...this.#passages.values()].some(({ wavedThrough }) => wavedThrough);
+  }
+
+  /** Why it was given up. */
+  get reason(): string {
+    return this.#givenUp ?? '';
   }
 
   passage(guest: string): DmtcpPassage | undefined {
@@ -71,6 +97,12 @@ export class DmtcpRound {
       }
       await this.#change(left);
     }
+  }
+
+  /** Something is wrong with one of the guests: whoever waits for all is told, and gives up. */
+  object(error: StillwireError): void {
+    this.#failure ??= error;
+    this.#wake();
   }
 
   /** It will not come to be. */

@@ -14,6 +14,7 @@ import { transportOf, type DmtcpDefinition } from '../definition/definition.js';
 import { StillwireError } from '../errors/index.js';
 import { closeFd, keepInheritedFds, O_RDONLY, openFd } from '../sys/fd.js';
 import { namespacePath } from '../sys/netns.js';
+import { isEnding } from '../sys/pidfd.js';
 import { vnetHeaderBytes } from '../sys/tap.js';
 import type { DmtcpCall } from './call.js';
 import type { FirstReport } from './desk.js';
@@ -31,6 +32,8 @@ import { FIRST_FD, QemuProcess } from '../guest/qemu-process.js';
 
 const START_BOUND_MS = 30_000;
 const RESTART_BOUND_MS = 120_000;
+/** How long a plugin may take to put a new NIC in the place of the old one. */
+const ATTACH_BOUND_MS = 60_000;
 const POLL_MS = 20;
 
 export interface StartDmtcpOptions {
@@ -43,6 +46,7 @@ export interface StartDmtcpOptions {
   readonly runDirectory: string;
   /** Bring it back from this image of this checkpoint, and leave it paused. Absent: boot and run. */
   readonly incoming?: { readonly stateFile: string; readonly checkpointId: string };
+  readonly attachBoundMs?: number;
   /** Ends the attempt, and only that. */
   readonly signal: AbortSignal;
 }
@@ -216,7 +220,7 @@ class Starting {
 
   /** @throws StillwireError IMAGE_INVALID, GUEST_FAILED; the plugin has been told, and its process ends */
   async #attach(call: DmtcpCall, report: ReportOf<'RESTART'>, checkpointId: string): Promise<void> {
-    const { tapFds } = this.#options;
+    const { tapFds, attachBoundMs = ATTACH_BOUND_MS } = this.#options;
     const refuse = async (code: 'IMAGE_INVALID' | 'GUEST_FAILED', words: string): Promise<never> => {
       call.answer('REFUSE', { reason: words });
       call.hangUp();
@@ -239,9 +243,10 @@ class Starting {
     const isSocket = (nic: number): boolean => this.#sockets.includes(FIRST_FD + nic);
     for (const [nic, fd] of tapFds.entries()) {
       call.attach(nic, isSocket(nic) ? 0 : vnetHeaderBytes(fd), fd);
-      const answer = await call.next();
-      if (answer.word !== 'ATTACHED' || answer.nic !== nic)
-        throw fault(`sent ${answer.word} where ATTACHED comes`);
+      const answer = await call.next(attachBoundMs);
+      if (answer.word !== 'ATTACHED') throw fault(`sent ${answer.word} where ATTACHED comes`);
+      if (answer.nic !== nic)
+        throw fault(`sent ATTACHED of NIC ${answer.nic} where that of NIC ${nic} comes`);
     }
   }
 
@@ -253,13 +258,26 @@ class Starting {
   ): Promise<Guest> {
     await images.settle();
     const { name, definition, group, runDirectory } = this.#options;
-    const waiting = call && {
-      waiting: async (): Promise<void> => {
-        call.answer('GO');
-        await Promise.race([call.ended, delay(START_BOUND_MS, undefined, { ref: false })]);
-      },
-    };
+    const waiting = call && { waiting: () => this.#letGo(process, call) };
     return new DmtcpGuest({ name, definition, process, group, images, version, runDirectory, ...waiting });
+  }
+
+  /** Lets one that was brought back run. @throws StillwireError GUEST_DIED, GUEST_FAILED when it does not */
+  async #letGo(process: HypervisorProcess, call: DmtcpCall): Promise<void> {
+    const { name } = this.#options;
+    const failed = (code: 'GUEST_DIED' | 'GUEST_FAILED', words: string): StillwireError =>
+      new StillwireError(code, `guest ${name}: ${words}`, { guest: name });
+    const isGone = call.over; // one that hung up before ends of it
+    call.answer('GO');
+    const late = delay(START_BOUND_MS, 'late', { ref: false });
+    if ((await Promise.race([call.ended, late])) === 'late') {
+      throw failed('GUEST_FAILED', `it does not run ${START_BOUND_MS / 1000} s after it was brought back`);
+    }
+    const { pid } = process;
+    if (pid !== undefined && !isGone && !isEnding(pid)) return;
+    await process.settle(); // its line is closed before its end is seen
+    const how = process.pid === undefined ? await process.ended : 'it is ending';
+    throw failed('GUEST_DIED', `it died where it was to run on: ${how}`);
   }
 
   /** Why it failed, in words: what the process said last, when it has ended of it. */

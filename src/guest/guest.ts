@@ -1,4 +1,7 @@
-/** What can be stopped, saved, resumed and restarted. Each kind of guest implements this; the compliance suite holds it to it. */
+/**
+ * What can be stopped, saved, resumed and restarted. Each kind of guest implements this; the compliance suite holds QEMU's
+ * to it. One under DMTCP cannot be stopped outside a checkpoint of DMTCP's, so it has suites of its own (docs/dmtcp.md).
+ */
 
 /** A guest's run state as its hypervisor tells it; `running` and `paused` are the two a checkpoint restores. */
 export type RunState = 'running' | 'paused' | 'ended' | (string & {});
@@ -42,9 +45,10 @@ export interface Guest {
   resume(): Promise<void>;
   /**
    * Makes `file` ready to take the guest's state. Optional; worth doing outside a hold, for the save is quicker then.
+   * @param signal whose abort ends it early, where it waits for others
    * @returns lets go of what was made ready if no save has come; the file is the caller's to remove
    */
-  prepareSave(file: string): Promise<() => void>;
+  prepareSave(file: string, signal?: AbortSignal): Promise<() => void>;
   /**
    * Writes the guest's state (RAM and devices) to `file`, which it creates unless it was prepared. The guest is stopped. No fsync.
    * @param checkpointId of the checkpoint it is for: a kind whose states know whose they are writes it into them

@@ -24,19 +24,35 @@ const cGetsockopt = native<[number, number, number, Uint8Array, Uint8Array]>(
   'int getsockopt(int fd, int level, int name, void *value, void *length)',
 );
 
+/** PF_EXITING (linux/sched.h): it is past what it could do. */
+const PF_EXITING = 0x4;
+
+/** Fields of proc_pid_stat(5) from the third; undefined when there is no such process. */
+function statOf(pid: number): string[] | undefined {
+  try {
+    const line = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The program's name, in parentheses, may contain anything; fields are counted from behind it.
+    return line.slice(line.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a process has ended or is about to, which it is before its descriptors are closed. */
+export function isEnding(pid: number): boolean {
+  const fields = statOf(pid);
+  if (fields === undefined || fields[0] === 'Z' || fields[0] === 'X') return true;
+  return (Number(fields[9 - 3]) & PF_EXITING) !== 0;
+}
+
 /**
  * When a process began, in clock ticks since boot (proc_pid_stat(5), field 22): with its pid it is one process in the
  * life of the machine. Undefined when it has ended.
  */
 export function startTimeOf(pid: number): string | undefined {
-  try {
-    const line = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The program's name, in parentheses, may contain anything; fields are counted from behind it.
-    const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[22 - 3];
-  } catch {
-    return undefined;
-  }
+  const fields = statOf(pid);
+  if (fields === undefined || fields[0] === 'Z' || fields[0] === 'X') return undefined;
+  return fields[22 - 3];
 }
 
 /**

@@ -4,6 +4,7 @@
  * count numbered frames all the while; what they lost or saw twice they tell.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
@@ -11,6 +12,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -155,6 +157,16 @@ const failure = (what: Promise<unknown>): Promise<Failure> =>
 const pidOf = async (client: Client, guest: string): Promise<number> =>
   (await client.status()).guests.find(({ name }) => name === guest)!.pid!;
 
+const standsStill = (pid: number): boolean =>
+  /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+
+const daemonPid = (): number => {
+  const { daemon } = JSON.parse(readFileSync(join(run, NETWORK, 'state.json'), 'utf8')) as {
+    daemon: { pid: number };
+  };
+  return daemon.pid;
+};
+
 const askedByOthers = (): string => {
   const port = readFileSync(join(run, NETWORK, 'dmtcp.port'), 'utf8').trim();
   const where = ['--coord-host', '127.0.0.1', '--coord-port', port];
@@ -216,7 +228,7 @@ test.each(['PRESUSPEND', 'PRECHECKPOINT'])(
     const pid = await pidOf(client, 'b');
     const impatience = new AbortController();
     const taken = failure(client.checkpoint({ name: 'given-up' }, undefined, impatience.signal));
-    await until(() => /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')), 'b stands still');
+    await until(() => standsStill(pid), 'b stands still');
     heal('b');
     impatience.abort();
     expect((await taken).code).not.toBe('none');
@@ -285,10 +297,7 @@ test('strangers at the socket are refused or hung up on, and a checkpoint does n
 test('without a daemon the guests go on, and their images restart nowhere', async () => {
   const client = await up();
   const coordinator = readFileSync(join(run, NETWORK, 'dmtcp.port'), 'utf8').trim();
-  const { daemon } = JSON.parse(readFileSync(join(run, NETWORK, 'state.json'), 'utf8')) as {
-    daemon: { pid: number };
-  };
-  process.kill(daemon.pid, 'SIGKILL');
+  process.kill(daemonPid(), 'SIGKILL');
   await until(
     async () => (await failure(client.status())).code === 'DAEMON_UNREACHABLE',
     'the daemon is gone',
@@ -303,4 +312,74 @@ test('without a daemon the guests go on, and their images restart nowhere', asyn
   const restarted = spawnSync('dmtcp_restart', [...where, image], { encoding: 'utf8' });
   expect(restarted.status).toBe(98);
   expect(restarted.stderr).toContain('cannot be restarted from checkpoint none');
+});
+
+/** Processes that have these words in their command line. */
+const processesWith = (words: string): number[] =>
+  readdirSync('/proc').flatMap((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(words)
+        ? [Number(pid)]
+        : [];
+    } catch {
+      return []; // it has just ended
+    }
+  });
+
+test('the daemon is killed where guests wait for it: `up` refuses, `down` ends guests and coordinator', async () => {
+  const client = await up();
+  plant('b', 'PRECHECKPOINT stop');
+  const pids = [await pidOf(client, 'a'), await pidOf(client, 'b')];
+  const coordinator = processesWith(join(run, NETWORK, 'dmtcp.port'));
+  expect(coordinator).not.toEqual([]);
+  const taken = failure(client.checkpoint({ name: 'orphaned' }));
+  await until(() => standsStill(pids[1]!), 'b stands still, and a waits for it');
+  process.kill(daemonPid(), 'SIGKILL');
+  expect((await taken).code).not.toBe('none');
+  const refused = await failure(launchDaemon({ kind: 'up', definition: definition('tap') }));
+  expect(refused.message).toMatch(/guest a runs under DMTCP, which cannot be taken up again/);
+  for (const pid of pids) expect(existsSync(`/proc/${pid}`)).toBe(true);
+  await removeStale(NETWORK);
+  for (const pid of [...pids, ...coordinator])
+    await until(() => !existsSync(`/proc/${pid}`), `${pid} has ended`);
+  expect(existsSync(join(run, NETWORK))).toBe(false);
+  expect(checkpoints()).not.toContain('orphaned');
+});
+
+/** Puts another image in the place of a guest's, so that all hashes agree: what a careless hand might do. */
+function exchangeImage(directory: string, guest: string, image: Buffer): void {
+  const hash = (bytes: string | Buffer): string => createHash('sha256').update(bytes).digest('hex');
+  const manifest = join(directory, 'manifest.json');
+  const before = readFileSync(manifest, 'utf8');
+  const { guests } = JSON.parse(before) as { guests: Record<string, { state: string }> };
+  const state = join(directory, guests[guest]!.state);
+  expect(image).toHaveLength(statSync(state).size);
+  const after = before.replace(hash(readFileSync(state)), hash(image));
+  writeFileSync(state, image);
+  writeFileSync(manifest, after);
+  const sums = join(directory, 'manifest.sha256');
+  writeFileSync(sums, readFileSync(sums, 'utf8').replace(hash(before), hash(after)));
+}
+
+test('a hold that ends between PRESUSPEND and PRECHECKPOINT: its images are of no checkpoint, and none restarts', async () => {
+  const client = await up();
+  plant('b', 'PRECHECKPOINT stop');
+  const pid = await pidOf(client, 'b');
+  const impatience = new AbortController();
+  const taken = failure(client.checkpoint({ name: 'cut-short' }, undefined, impatience.signal));
+  await until(() => standsStill(pid), 'b stands still');
+  heal('b');
+  impatience.abort();
+  expect((await taken).code).not.toBe('none');
+  await until(async () => !(await client.status()).held, 'the hold is over');
+  process.kill(pid, 'SIGCONT');
+  const image = join(run, NETWORK, 'a.images', 'ckpt_standin.dmtcp');
+  await until(() => existsSync(image), 'DMTCP has written its image');
+  const orphan = readFileSync(image);
+  await expectWhole();
+  const { path: directory } = await client.checkpoint({ name: 'taken', kill: true });
+  exchangeImage(directory, 'a', orphan);
+  const refused = await failure(launchDaemon({ kind: 'restart', directory }));
+  expect(refused).toMatchObject({ code: 'IMAGE_INVALID' });
+  expect(refused.message).toMatch(/guest a .*its DMTCP image is of no checkpoint, not of/);
 });

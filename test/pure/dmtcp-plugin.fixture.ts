@@ -91,7 +91,7 @@ const DEFINITION: DmtcpDefinition = {
   cpus: 1,
   memory: 64,
   args: [],
-  nics: [],
+  nics: [{ name: 'nic0', segment: 'lan', mac: '52:54:00:00:00:01', mtu: 1500, model: 'virtio-net-pci' }],
   dmtcp: { plugins: [], gzip: false, forked: false, unreachable: 'go' },
 };
 
@@ -102,21 +102,31 @@ export class Lab {
   readonly images = new Map<string, DmtcpImages>();
   /** Checkpoints the coordinator was asked for. */
   asked = 0;
+  /** Those it has begun. */
+  granted = 0;
   /** What it says to that; undefined: it does it. */
   refuses: Error | undefined;
   group!: DmtcpGroup;
 
-  static async open(names: readonly string[], reportBoundMs = 300, forked = false): Promise<Lab> {
+  static async open(
+    names: readonly string[],
+    reportBoundMs = 300,
+    forked = false,
+    stallBoundMs?: number,
+  ): Promise<Lab> {
     const lab = new Lab();
     lab.group = await DmtcpGroup.open({
       socket: lab.socket,
       reportBoundMs,
+      ...(stallBoundMs === undefined ? {} : { stallBoundMs }),
       coordinator: {
         arguments: [],
         peers: () => Promise.resolve(names.length),
         checkpoint: () => {
           lab.asked++;
-          return lab.refuses === undefined ? Promise.resolve() : Promise.reject(lab.refuses);
+          if (lab.refuses !== undefined) return Promise.reject(lab.refuses);
+          lab.granted++;
+          return Promise.resolve();
         },
         end: () => Promise.resolve(),
       },
@@ -154,9 +164,9 @@ export class Lab {
   }
 
   /** A plugin that has said the first word; what it is answered is not waited for. */
-  async begins(guest: string): Promise<Plugin> {
+  async begins(guest: string, nics = 1): Promise<Plugin> {
     const plugin = await this.dial();
-    plugin.say(`PRESUSPEND version=1 guest=${guest} pid=7 nics=1`);
+    plugin.say(`PRESUSPEND version=1 guest=${guest} pid=7 nics=${nics}`);
     return plugin;
   }
 

@@ -1,6 +1,6 @@
 /** Guests under DMTCP, without it: a plugin spoken by hand takes the daemon's side through every order of events. */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test, vi } from 'vitest';
@@ -119,6 +119,120 @@ test('one that comes too late is let through, and begins no checkpoint of its ow
   const late = await lab.begins('b');
   expect(await late.hear()).toMatch(/^SKIP reason=/);
   expect(begun).toBe(0);
+});
+
+test('a NIC more than are defined: no checkpoint, since its image could not be restarted', async () => {
+  lab = await Lab.open(['a', 'b'], 5000);
+  const stopping = Promise.all(['a', 'b'].map((name) => failure(lab.guest(name).stop())));
+  const plugins = [await lab.begins('a'), await lab.begins('b', 2)];
+  for (const error of await stopping) {
+    expect(error.code).toBe('GUEST_FAILED');
+    expect(error.message).toMatch(/^guest b: its process has 2 NICs, and 1 are defined: .*start it anew/);
+  }
+  for (const plugin of plugins) expect(await plugin.hear()).toMatch(/^SKIP reason=guest%20b/);
+});
+
+test('nor does one that DMTCP begins by itself become a checkpoint then', async () => {
+  lab = await Lab.open(['a'], 5000);
+  const met: string[] = [];
+  lab.group.onForeign = async () => {
+    const error = await failure(lab.guest('a').stop());
+    met.push(error.message);
+    throw error;
+  };
+  const plugin = await lab.begins('a', 0);
+  expect(await plugin.hear()).toMatch(/^SKIP reason=guest%20a.*0%20NICs/);
+  expect(met).toHaveLength(1);
+});
+
+test('who is not suspended in time is named, all of them, and who was is let through', async () => {
+  lab = await Lab.open(['a', 'b', 'c']);
+  const waved: unknown[] = [];
+  lab.group.onWaved = (...what) => waved.push(what);
+  const first = lab.guest('a').stop();
+  const stopping = Promise.all(['b', 'c'].map((name) => failure(lab.guest(name).stop())));
+  const plugins = await Promise.all(['a', 'b', 'c'].map((name) => lab.begins(name)));
+  for (const plugin of plugins) expect(await plugin.hear()).toBe('GO');
+  plugins[0]!.say('PRECHECKPOINT');
+  await first;
+  const words = 'DMTCP has not suspended b, c within 0.3 s';
+  for (const error of await stopping) {
+    expect(error.code).toBe('GUEST_FAILED');
+    expect(error.message).toContain(words);
+  }
+  for (const plugin of plugins.slice(1)) plugin.say('PRECHECKPOINT'); // too late
+  for (const plugin of plugins) expect(await plugin.hear()).toMatch(/^SKIP reason=.*b,%20c/);
+  expect(waved).toEqual([[['a', 'b', 'c'], expect.stringContaining(words)]]);
+});
+
+/** A checkpoint that `a` has reported and `b` has not. */
+async function missedByB(): Promise<void> {
+  const stopping = Promise.all(['a', 'b'].map((name) => failure(lab.guest(name).stop())));
+  const plugin = await lab.begins('a');
+  await stopping;
+  expect(await plugin.hear()).toMatch(/^SKIP/);
+  plugin.hangUp();
+  await delay(20);
+}
+
+test('one that comes too late is not taken for the next checkpoint, which waits until it is through', async () => {
+  lab = await Lab.open(['a', 'b'], 3000);
+  const waved: unknown[] = [];
+  const aborted = new AbortController();
+  const given = Promise.allSettled(['a', 'b'].map((name) => lab.guest(name).stop(aborted.signal)));
+  const early = await lab.begins('a');
+  expect(await early.hear(50)).toBe('silence');
+  aborted.abort(new Error('enough'));
+  await given;
+  expect(await early.hear()).toMatch(/^SKIP/);
+  early.hangUp();
+  lab.group.onWaved = (...what) => waved.push(what);
+  lab.refuses = new Error('not in running state'); // it waits for b
+  const stopping = Promise.all(['a', 'b'].map((name) => lab.guest(name).stop()));
+  await delay(50);
+  const late = await lab.begins('b');
+  expect(await late.hear()).toMatch(/^SKIP reason=.*too%20late/);
+  expect(waved).toEqual([[['b'], expect.stringContaining('too late')]]);
+  lab.refuses = undefined;
+  await vi.waitFor(() => expect(lab.granted).toBe(2));
+  const plugins = [await lab.begins('b'), await lab.begins('a')];
+  for (const plugin of plugins) expect(await plugin.hear()).toBe('GO');
+  for (const plugin of plugins) plugin.say('PRECHECKPOINT');
+  expect(await stopping).toEqual([true, true]);
+});
+
+test('one that missed a checkpoint is not late for the next, once DMTCP has begun that', async () => {
+  lab = await Lab.open(['a', 'b']);
+  await missedByB();
+  const stopping = Promise.all(['a', 'b'].map((name) => lab.guest(name).stop()));
+  const plugins = [await lab.begins('b'), await lab.begins('a')];
+  for (const plugin of plugins) expect(await plugin.hear()).toBe('GO');
+  for (const plugin of plugins) plugin.say('PRECHECKPOINT');
+  expect(await stopping).toEqual([true, true]);
+});
+
+test('nor for one that somebody else begins, which another guest reports too', async () => {
+  lab = await Lab.open(['a', 'b']);
+  await missedByB();
+  lab.group.onForeign = async () => {
+    await Promise.all(['a', 'b'].map((name) => lab.guest(name).stop()));
+  };
+  const plugins = [await lab.begins('b'), await lab.begins('a')];
+  for (const plugin of plugins) expect(await plugin.hear()).toBe('GO');
+});
+
+test('nobody is late for a checkpoint that the coordinator never began', async () => {
+  lab = await Lab.open(['a']);
+  lab.refuses = new Error('not in running state');
+  await failure(lab.guest('a').stop());
+  let begun = 0;
+  lab.group.onForeign = () => {
+    begun++;
+    return Promise.resolve();
+  };
+  const plugin = await lab.begins('a');
+  expect(await plugin.hear()).toMatch(/^SKIP/);
+  expect(begun).toBe(1);
 });
 
 test('one that dies is not waited for, and the others are let through', async () => {
@@ -303,6 +417,57 @@ test('a save is aborted: the guest goes through and runs', async () => {
   expect(await plugin.ask('RESUME image=')).toBe('GO');
   plugin.hangUp();
   await resuming;
+});
+
+test('no image grows and none is done: given up, with those named that are not', async () => {
+  lab = await Lab.open(['a', 'b'], 5000, false, 300);
+  const names = ['a', 'b'];
+  const stopping = Promise.all(names.map((name) => lab.guest(name).stop()));
+  const plugins = await Promise.all(names.map((name) => lab.begins(name)));
+  for (const plugin of plugins) expect(await plugin.hear()).toBe('GO');
+  for (const plugin of plugins) plugin.say('PRECHECKPOINT');
+  await stopping;
+  const saving = names.map((name) => lab.guest(name).save(join(lab.directory, name), never, ID));
+  const stuck = failure(saving[1]!);
+  for (const plugin of plugins) await plugin.hear();
+  for (let bytes = 1; bytes <= 5; bytes++) {
+    await delay(120); // in all twice as long as the bound
+    await writeFile(join(lab.images.get('b')!.directory, 'ckpt_qemu.dmtcp.temp'), 'x'.repeat(bytes));
+  }
+  await lab.writeImage('a', 'image');
+  plugins[0]!.say('RESUME image='); // while b grew, a was given its time
+  expect(await saving[0]).toBe(5);
+  const error = await stuck;
+  expect(error.code).toBe('GUEST_FAILED');
+  expect(error.message).toMatch(/images of b for 0.3 s/);
+  const resuming = Promise.all(names.map((name) => lab.guest(name).resume()));
+  expect(await plugins[0]!.hear()).toBe('GO');
+  expect(await plugins[1]!.ask('RESUME image=')).toBe('GO'); // it comes to its end after all
+  for (const plugin of plugins) plugin.hangUp();
+  await resuming;
+});
+
+test('an earlier one that goes on without us is waited for before ours begins to hold', async () => {
+  lab = await Lab.open(['a']);
+  const plugin = await stopped();
+  const abort = new AbortController();
+  const saving = failure(lab.guest('a').save(join(lab.directory, 'state'), abort.signal, ID));
+  await plugin.hear();
+  abort.abort(new StillwireError('HOLD_EXPIRED', 'the hold ended'));
+  await saving;
+  const resuming = lab.guest('a').resume();
+  let isReady = false;
+  const file = join(lab.directory, 'next');
+  const ready = lab.guest('a').prepareSave(file);
+  void ready.then(() => (isReady = true));
+  const aborted = lab.guest('a').prepareSave(file, abort.signal);
+  await expect(aborted).rejects.toThrow('the hold ended');
+  await delay(50);
+  expect(isReady).toBe(false);
+  expect(await plugin.ask('RESUME image=')).toBe('GO');
+  plugin.hangUp();
+  await resuming;
+  (await ready)();
 });
 
 test('a file is never written over', async () => {

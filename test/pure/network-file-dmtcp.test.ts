@@ -43,6 +43,8 @@ test('it may come from the defaults', () => {
   expect(machinesOf(definition)['b']!.dmtcp?.gzip).toBe(false);
 });
 
+const TAP = 'a TAP that is not one of the NICs of this file does not survive a restart';
+const NO_STREAM = 'a stream to a process outside makes DMTCP wait for ever';
 const STREAM = 'a stream socket to a process outside makes DMTCP wait for ever';
 
 test.each([
@@ -69,7 +71,44 @@ test.each([
 });
 
 test.each([
+  ['-netdev', '{"type":"tap","id":"x"}', TAP],
+  ['-netdev', '{ "id": "x", "type" : "bridge" }', TAP],
+  ['-netdev', '{"type":"stream","id":"x","addr":{"type":"unix","path":"p"}}', NO_STREAM],
+  ['-netdev', '{"id":"x","addr":{"type":"unix","path":"p"},"type":"stream"}', NO_STREAM],
+  ['-netdev', 'id=x,type=tap', TAP],
+  ['-nic', 'tap,ifname=t0', TAP],
+  ['-net', 'socket,connect=:9', NO_STREAM],
+  ['-serial', 'mon:unix:p', STREAM],
+  ['-serial', 'mon:tcp::99', STREAM],
+  ['-serial', 'telnet::99', STREAM],
+  ['--serial', 'mon:telnet::99', STREAM],
+  ['-serial', 'websocket::99', STREAM],
+  ['-parallel', 'unix:p', STREAM],
+  ['-monitor', 'unix:p,server=on', STREAM],
+  ['-monitor', 'tcp::99', STREAM],
+  ['-debugcon', 'tcp::99', STREAM],
+  ['-debugcon', 'unix:p', STREAM],
+  ['-gdb', 'tcp::99', STREAM],
+  ['-display', 'vnc=:0', STREAM],
+  ['-display', 'vnc=unix:p', STREAM],
+  ['-display', '{"type":"dbus"}', STREAM],
+  ['-display', 'spice-app', STREAM],
+  ['-readconfig', 'x.cfg', 'what is in that file is not known here; give its options as arguments'],
+])('%s %s: refused, with the reason', (option, value, why) => {
+  const dashless = option.replace(/^-+/, '-');
+  const keys = `dmtcp: {}, args: ${JSON.stringify([option, value])}`;
+  expect(told(keys)).toEqual([`args: ${dashless} ${value} is not possible under DMTCP: ${why}`]);
+});
+
+test.each([
   'args: [-netdev, "user,id=x"]',
+  'args: [-netdev, \'{"type":"user","id":"x"}\']',
+  'args: [-netdev, \'{"id":"tap","type":"user"}\']',
+  'args: [-serial, "mon:stdio"]',
+  'args: [-serial, mon:pty]',
+  'args: [-monitor, none]',
+  'args: [-debugcon, "file:x"]',
+  'args: [-display, none]',
   'args: [-chardev, "pipe,id=c,path=p"]',
   'args: [-serial, "file:x"]',
   'consoleLog: l',
