@@ -23,14 +23,14 @@ const NO_TIMER_CHECK = 'no_timer_check';
 
 type Settings = Readonly<Record<string, unknown>>;
 
-/** So many guests, of which the first ones are under DMTCP. @param dmtcp keys of the network file, for each */
+/** Guests, or so many of them, of which the first ones are under DMTCP. @param dmtcp keys of the network file, for each */
 export function underDmtcp(
-  guests: number,
+  guests: number | ReturnType<typeof flatGuests>,
   under: number,
   dmtcp: Settings | ((index: number) => Settings) = {},
 ): ReturnType<typeof flatGuests> {
   return Object.fromEntries(
-    Object.entries(flatGuests(guests)).map(([name, guest], index) => [
+    Object.entries(typeof guests === 'number' ? flatGuests(guests) : guests).map(([name, guest], index) => [
       name,
       index < under
         ? {
