@@ -44,7 +44,10 @@ extern void dmtcp_initialize(void) __attribute__((weak));
 extern int dmtcp_protected_environ_fd(void) __attribute__((weak));
 
 /* What a TAP was given last by a descriptor: the kernel does not tell. `order` counts all that were given; 0: none. */
-static struct offload { unsigned value, order; } offloads[MAX_TAP_FD];
+static struct offload {
+  char name[IFNAMSIZ]; /* of the TAP: another may be at the descriptor by now */
+  unsigned value, order;
+} offloads[MAX_TAP_FD];
 
 /* A NIC of the process, with what a new one has to be told to be like it: a TAP, or a datagram socket, which has no flags. */
 static struct nic {
@@ -170,7 +173,7 @@ static const char *add_nic(int fd, const struct ifreq *tap) {
                : "has two TAPs of one name, from two namespaces, which is not supported: rename one";
   }
   if (nic->count == MAX_FDS) return "has more descriptors of one TAP than the plugin takes";
-  if (offloads[fd].order > nic->offload.order) nic->offload = offloads[fd];
+  if (offloads[fd].order > nic->offload.order && strcmp(offloads[fd].name, nic->name) == 0) nic->offload = offloads[fd];
   nic->close_on_exec[nic->count] = KERNEL(fcntl, fd, F_GETFD) & FD_CLOEXEC;
   nic->fds[nic->count++] = fd;
   return NULL;
@@ -203,29 +206,33 @@ static const char *find_nics(void) {
 }
 
 /* Gives a TAP what the old one had. What is wrong with it, or NULL. */
-static const char *equip(const struct nic *nic, int fd) {
+static const char *equip(struct nic *nic, int fd) {
   struct ifreq tap = {0};
   if (KERNEL(ioctl, fd, TUNGETIFF, &tap) < 0) return "handed over something that is no TAP";
-  if (((unsigned short)tap.ifr_flags ^ nic->flags) & (IFF_VNET_HDR | IFF_NO_PI)) return "handed over a TAP with other headers";
-  if ((nic->flags & IFF_VNET_HDR) && KERNEL(ioctl, fd, TUNSETVNETHDRSZ, &nic->header) < 0) {
-    return "handed over a TAP whose headers cannot be set";
+  if ((((unsigned short)tap.ifr_flags ^ nic->flags) & (IFF_VNET_HDR | IFF_NO_PI)) ||
+      ((nic->flags & IFF_VNET_HDR) && KERNEL(ioctl, fd, TUNSETVNETHDRSZ, &nic->header) < 0)) {
+    return "handed over a TAP with other headers";
   }
   if (nic->offload.order > 0 && KERNEL(ioctl, fd, TUNSETOFFLOAD, (long)nic->offload.value) < 0) {
     return "handed over a TAP without the offloads there were";
   }
   KERNEL(ioctl, fd, TUNSETSNDBUF, &nic->send_buffer);
+  strcpy(nic->offload.name, tap.ifr_name);
   return NULL;
 }
 
 /* Puts what the daemon has handed over where an old one was. What is wrong with it, or NULL. */
-static const char *attach(const struct nic *nic, int fd) {
+static const char *attach(struct nic *nic, int fd) {
   if (fd < 0) return "handed over no descriptor";
-  const char *wrong = nic->flags & IFF_TAP ? equip(nic, fd) : is_datagram(fd) ? NULL : "handed over something that is no datagram socket";
+  const char *wrong = nic->flags & IFF_TAP ? equip(nic, fd) : NULL;
   if (wrong != NULL) return wrong;
+  if (!(nic->flags & IFF_TAP) && !is_datagram(fd)) return "handed over something that is no datagram socket";
   KERNEL(fcntl, fd, F_SETFL, nic->status);
   fd = lift(fd); /* it may have come in a place that is to be taken */
   for (int i = 0; i < nic->count; i++) {
-    if (KERNEL(dup3, fd, nic->fds[i], nic->close_on_exec[i] ? O_CLOEXEC : 0) < 0) return "handed over a TAP that could not be put in its place";
+    int flags = nic->close_on_exec[i] ? O_CLOEXEC : 0;
+    if (KERNEL(dup3, fd, nic->fds[i], flags) < 0) return "handed over a TAP that could not be put in its place";
+    offloads[nic->fds[i]] = nic->offload;
   }
   KERNEL(close, fd);
   return NULL;
@@ -250,16 +257,23 @@ static int answer_to(int said, char *answer, const char *if_not, const char *if_
   return trouble == NULL ? 0 : -1;
 }
 
+/* Looks at the NICs as they are now: whether they can be carried over. Else the line is closed, and told why. */
+static int can_carry(int expected) {
+  const char *wrong = find_nics();
+  if (wrong == NULL && expected >= 0 && nic_count != expected) wrong = "got or lost a TAP meanwhile";
+  if (wrong == NULL) return 1;
+  hang_up();
+  tell("%s; %s", wrong, NO_NETWORK);
+  return 0;
+}
+
 static void before_suspension(void) {
   char answer[LINE_BYTES];
-  const char *wrong = find_nics(), *if_silent = wait_for_daemon ? "waits for the daemon" : NO_NETWORK;
+  const char *if_silent = wait_for_daemon ? "waits for the daemon" : NO_NETWORK;
   struct timespec second = {.tv_sec = 1};
   hang_up(); /* of a checkpoint that DMTCP gave up */
   strcpy(checkpoint, "none");
-  if (wrong != NULL) {
-    tell("%s; %s", wrong, NO_NETWORK);
-    return;
-  }
+  if (!can_carry(-1)) return;
   for (int told = 0;; told = 1) {
     if (dial()) {
       int said = say("PRESUSPEND version=1 guest=%s pid=%ld nics=%d", guest, KERNEL(getpid), nic_count);
@@ -272,16 +286,10 @@ static void before_suspension(void) {
 
 static void when_suspended(void) {
   char answer[LINE_BYTES];
-  int count = nic_count;
-  const char *wrong = find_nics(); /* the guest's driver may have set them since */
-  if (wrong == NULL && nic_count != count) wrong = "got or lost a TAP meanwhile";
-  if (wrong != NULL) {
-    hang_up();
-    tell("%s; %s", wrong, NO_NETWORK);
-  } else if (answer_to(say("PRECHECKPOINT"), answer, NO_NETWORK, NO_NETWORK) > 0) {
-    value_of(answer, "checkpoint", checkpoint, sizeof checkpoint);
-    if (checkpoint[0] == 0) strcpy(checkpoint, "none");
-  }
+  if (!can_carry(nic_count)) return; /* and the guest's driver may have set them since */
+  if (answer_to(say("PRECHECKPOINT"), answer, NO_NETWORK, NO_NETWORK) <= 0) return;
+  value_of(answer, "checkpoint", checkpoint, sizeof checkpoint);
+  if (checkpoint[0] == 0) strcpy(checkpoint, "none");
 }
 
 /* The image has been written with the name in it: whatever is said now is too late for that. */
@@ -368,9 +376,11 @@ int ioctl(int fd, unsigned long request, ...) {
   va_end(arguments);
   if (real == NULL) real = (int (*)(int, unsigned long, ...))next("ioctl");
   int result = real(fd, request, argument);
-  if (result != 0 || fd >= MAX_TAP_FD) return result;
-  if (request == TUNSETIFF) offloads[fd].order = 0; /* another TAP is here now */
-  if (request == TUNSETOFFLOAD) offloads[fd] = (struct offload){(unsigned)argument, ++count};
+  struct ifreq tap = {0};
+  if (request == TUNSETOFFLOAD && result == 0 && fd < MAX_TAP_FD && real(fd, TUNGETIFF, &tap) == 0) {
+    offloads[fd] = (struct offload){.value = (unsigned)argument, .order = ++count};
+    strcpy(offloads[fd].name, tap.ifr_name);
+  }
   return result;
 }
 

@@ -486,14 +486,16 @@ describe('a restart', () => {
     expect([takesSuperFrames('t2'), takesSuperFrames('t3')]).toEqual([false, true]);
   });
 
-  test('a TAP in the place of one that was closed has nothing of it', async () => {
+  test('a descriptor that was another TAP before brings nothing of that', async () => {
     const host = await start();
     const old = await host.open('tap old 0');
+    const one = await host.open('tap one 0');
+    await host.do(`offload ${one} 0`);
     await host.do(`offload ${old} ${OFFLOADS}`);
     await host.do(`close ${old}`);
-    expect(await host.open('tap one 0')).toBe(old);
+    expect(await host.open(`dup ${one}`)).toBe(old);
     await checkpoint(host);
-    await host.do(`lose ${old}`);
+    for (const fd of [one, old]) await host.do(`lose ${fd}`);
     await restart(host, 'plain');
     expect(takesSuperFrames('plain')).toBe(false);
   });
