@@ -9,7 +9,7 @@ import { dirname } from 'node:path';
 import { canFork } from '../dmtcp/index.js';
 import { runDirectory } from '../daemon/run-directory.js';
 import { missingCapabilities } from '../sys/privilege.js'; // and no more of it: a machine without koffi is examined too
-import { manual, probe } from './probe.js';
+import { manual, probe, type Answer } from './probe.js';
 import type { Session } from './session.js';
 
 export interface Finding {
@@ -151,30 +151,48 @@ const kvm: Examination = async () => {
   }
 };
 
+/** What was found of DMTCP: its programs' manuals, and what of it could not be read there. */
+export interface DmtcpSeen {
+  readonly launch: Answer;
+  /** All that dmtcp_launch and dmtcp_command say with --help. */
+  readonly options: string;
+  readonly commands: string;
+  readonly forks: boolean;
+  readonly compiler: Answer;
+}
+
+/** Hardly any distribution has it as a package: apt's would be a promise that is not kept. */
+const BUILD_DMTCP = 'build 3.0 or later of https://github.com/dmtcp/dmtcp: docs/dmtcp.md tells how';
+
 /** What its programs can do, by what their manuals list: 3.x and 5.0 differ. Guests under it need a compiler once. */
-const dmtcp: Examination = async () => {
+export function judgeDmtcp({ launch, options, commands, forks, compiler }: DmtcpSeen): Finding {
   const base = { name: 'DMTCP', required: false };
-  const launch = await probe('dmtcp_launch', '--version');
   if (!launch.ran) {
     const found = `${launch.words}; guests with the key \`dmtcp\` need it`;
-    return { ...base, state: 'missing', found, next: 'apt-get install dmtcp, 3.0 or later' };
+    return { ...base, state: 'missing', found, next: BUILD_DMTCP };
   }
-  const [options, commands, compiler] = await Promise.all([
-    manual('dmtcp_launch'),
-    manual('dmtcp_command'),
-    probe('cc', '--version'),
-  ]);
   const abilities = [
     ...(options.includes('--gzip') ? ['gzip'] : []),
-    ...((await canFork()) ? ['forked'] : []),
+    ...(forks ? ['forked'] : []),
     ...(commands.includes('-bc') ? ['dmtcp_command -bc'] : []),
     ...(commands.includes('--json') ? ['dmtcp_command --json'] : []),
   ];
-  const found = `${launch.words}: ${abilities.join(', ')}`;
+  const found = [launch.words, ...(abilities.length > 0 ? [abilities.join(', ')] : [])].join(': ');
   const major = Number(/(\d+)\.\d/.exec(launch.words)?.[1] ?? 0);
-  if (major < 3) return { ...base, state: 'limited', found, next: 'guests under DMTCP need 3.0 or later' };
+  if (major < 3) return { ...base, state: 'limited', found, next: BUILD_DMTCP };
   if (compiler.ran) return { ...base, state: 'ok', found };
   return { ...base, state: 'limited', found: `${found}; no compiler for the plugin`, next: apt('gcc') };
+}
+
+const dmtcp: Examination = async () => {
+  const [launch, options, commands, forks, compiler] = await Promise.all([
+    probe('dmtcp_launch', '--version'),
+    manual('dmtcp_launch'),
+    manual('dmtcp_command'),
+    canFork(),
+    probe('cc', '--version'),
+  ]);
+  return judgeDmtcp({ launch, options, commands, forks, compiler });
 };
 
 /** The directory, or the one above it that it would be made in, can be written. */

@@ -96,7 +96,8 @@ class Starting {
     const { name, definition, group, tapFds } = this.#options;
     const [version, images] = await this.#preliminaries();
     const plugin = await pluginFile();
-    if (definition.dmtcp.forked && !(await canFork())) {
+    const forks = await canFork();
+    if (definition.dmtcp.forked && !forks) {
       throw new StillwireError('GUEST_FAILED', 'this DMTCP was built without --enable-forked-checkpointing');
     }
     const place = await group.launch();
@@ -112,7 +113,9 @@ class Starting {
         incoming: false,
       }),
     ];
-    const process = await this.#spawn('dmtcp_launch', args, tapFds);
+    // A hypervisor keeps its guest's RAM from its children: where a child may come to write the image, it has to have it.
+    const cure = { STILLWIRE_DMTCP_KEEP_FORK: forks ? '1' : '0' };
+    const process = await this.#spawn('dmtcp_launch', args, tapFds, cure);
     await this.#patiently(START_BOUND_MS, 'DMTCP has not taken it up', async () => {
       return (await group.coordinator.peers()) >= place;
     });
@@ -165,9 +168,15 @@ class Starting {
     return nics.flatMap((nic, index) => (transportOf(nic) === 'dgram' ? [FIRST_FD + index] : []));
   }
 
-  async #spawn(program: string, args: readonly string[], fds: readonly number[]): Promise<QemuProcess> {
+  async #spawn(
+    program: string,
+    args: readonly string[],
+    fds: readonly number[],
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<QemuProcess> {
     const { name, group, definition } = this.#options;
     const environment = {
+      ...more,
       STILLWIRE_DMTCP_SOCKET: group.desk.path,
       STILLWIRE_GUEST: name,
       STILLWIRE_DMTCP_UNREACHABLE: definition.dmtcp.unreachable,

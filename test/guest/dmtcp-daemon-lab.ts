@@ -3,9 +3,8 @@
  * Stillwire for. All are killed, and restarted from what the daemon made of one.
  */
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +13,7 @@ import { expect, vi } from 'vitest';
 import type { GuestConsole } from '../../src/demo/guest-console.js';
 import type { TestGuest } from '../../src/demo/traffic-network.js';
 import type { CheckpointSummary } from '../../src/image/index.js';
-import { LOAD, portIn } from './dmtcp-lab.js';
+import { LOAD, portIn, tapsOf, turnGuests } from './dmtcp-lab.js';
 import { isFaultless, namespaces, PATIENCE } from './traffic-lab.js';
 
 const dist = process.env['STILLWIRE_DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
@@ -35,31 +34,6 @@ interface Life {
   readonly pid: number;
   /** Device names of its TAPs. */
   readonly taps: readonly string[];
-}
-
-/** The names of the TAPs that a process has open, as the kernel knows them. */
-function tapsOf(pid: number): string[] {
-  const fds = readdirSync(`/proc/${pid}/fd`).filter(
-    (fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === '/dev/net/tun',
-  );
-  return fds.flatMap(
-    (fd) => /^iff:\s*(\S+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1'))?.[1] ?? [],
-  );
-}
-
-/**
- * Turns the order of an image's guests round. TAPs are named in that order: after a restart each guest has one of another
- * name, which was another guest's.
- */
-async function turnGuests(image: string): Promise<void> {
-  const file = join(image, 'manifest.json');
-  const manifest = JSON.parse(await readFile(file, 'utf8')) as { definition: { guests: object } };
-  const { definition } = manifest;
-  definition.guests = Object.fromEntries(Object.entries(definition.guests).reverse());
-  const text = JSON.stringify(manifest);
-  const sum = createHash('sha256').update(text).digest('hex');
-  await writeFile(file, text);
-  await writeFile(join(image, 'manifest.sha256'), `${sum}  manifest.json\n`);
 }
 
 export class DaemonLab {

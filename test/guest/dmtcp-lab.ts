@@ -1,8 +1,11 @@
 /**
  * Networks of guests under a real DMTCP, and the checkpoints that DMTCP itself begins. Only the suite `dmtcp` has use for it.
  */
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readFileSync } from 'node:fs';
 import { expect, vi } from 'vitest';
 import type { CheckpointReport } from '../../src/checkpoint/index.js';
 import { flatGuests, isFaultless, type TrafficLab, verifyImage } from './traffic-lab.js';
@@ -20,14 +23,14 @@ const NO_TIMER_CHECK = 'no_timer_check';
 
 type Settings = Readonly<Record<string, unknown>>;
 
-/** So many guests, of which the first ones are under DMTCP. @param dmtcp keys of the network file, for each */
+/** Guests, or so many of them, of which the first ones are under DMTCP. @param dmtcp keys of the network file, for each */
 export function underDmtcp(
-  guests: number,
+  guests: number | ReturnType<typeof flatGuests>,
   under: number,
   dmtcp: Settings | ((index: number) => Settings) = {},
 ): ReturnType<typeof flatGuests> {
   return Object.fromEntries(
-    Object.entries(flatGuests(guests)).map(([name, guest], index) => [
+    Object.entries(typeof guests === 'number' ? flatGuests(guests) : guests).map(([name, guest], index) => [
       name,
       index < under
         ? {
@@ -40,8 +43,57 @@ export function underDmtcp(
   );
 }
 
+/** The names of the TAPs that a process has open, as the kernel knows them, in the order of their descriptors. */
+export function tapsOf(pid: number): string[] {
+  const fds = readdirSync(`/proc/${pid}/fd`).filter(
+    (fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === '/dev/net/tun',
+  );
+  return fds.flatMap(
+    (fd) => /^iff:\s*(\S+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1'))?.[1] ?? [],
+  );
+}
+
 /**
- * ROUNDS of checkpoints in place, and as many with kill and a restart; then what the guests say is without fault.
+ * Puts the first guest of an image behind the others. TAPs are named in that order: after a restart each NIC has one of
+ * another name, which was another NIC's.
+ */
+export async function turnGuests(image: string): Promise<void> {
+  const file = join(image, 'manifest.json');
+  const manifest = JSON.parse(await readFile(file, 'utf8')) as { definition: { guests: object } };
+  const { definition } = manifest;
+  const [first, ...others] = Object.entries(definition.guests);
+  definition.guests = Object.fromEntries([...others, first!]);
+  const text = JSON.stringify(manifest);
+  const sum = createHash('sha256').update(text).digest('hex');
+  await writeFile(file, text);
+  await writeFile(join(image, 'manifest.sha256'), `${sum}  manifest.json\n`);
+}
+
+/** The TAPs of every guest of a network that runs. */
+const tapsIn = (lab: TrafficLab): Map<string, string[]> =>
+  new Map([...lab.live.guests].map(([name, { pid }]) => [name, tapsOf(pid!)]));
+
+/** Kills all and brings the checkpoint back: on TAPs of other names, or on those of the same. */
+async function killAndRestart(lab: TrafficLab, name: string, turned: boolean): Promise<CheckpointReport> {
+  const before = tapsIn(lab);
+  const report = await lab.checkpoint(name, { kill: true });
+  if (turned) await turnGuests(report.path);
+  await lab.restart(report.path);
+  const after = tapsIn(lab);
+  for (const [guest, taps] of before) {
+    const now = after.get(guest)!;
+    expect(now).toHaveLength(taps.length); // of `dgram` there are none
+    for (const [nic, tap] of taps.entries()) {
+      if (turned) expect(now[nic]).not.toBe(tap);
+      else expect(now[nic]).toBe(tap);
+    }
+  }
+  return report;
+}
+
+/**
+ * ROUNDS of checkpoints in place, and as many with kill and a restart, every second of them, from the first, on TAPs of
+ * other names; then what the guests say is without fault.
  * @param look - at each life of the guests
  */
 export async function playRounds(lab: TrafficLab, look: () => void = () => undefined): Promise<void> {
@@ -53,7 +105,7 @@ export async function playRounds(lab: TrafficLab, look: () => void = () => undef
     expect(report.proven).toBe(true);
     expect((await verifyImage(report.path)).faults).toEqual([]);
     await delay(400);
-    const killed = await lab.killAndRestart(`kill${round}`);
+    const killed = await killAndRestart(lab, `kill${round}`, round % 2 === 1);
     look();
     expect(killed.proven).toBe(true);
     inFlight += report.inFlightFrames + killed.inFlightFrames;

@@ -3,11 +3,22 @@
  * `dmtcp` of scripts/test.mjs says so: nothing here counts among the guest tests that have to run.
  */
 import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { expectFaultless, LOAD, meetForeign, playRounds, portIn, underDmtcp } from './dmtcp-lab.js';
+import { canFork } from '../../src/dmtcp/index.js';
+import {
+  expectFaultless,
+  LOAD,
+  meetForeign,
+  playRounds,
+  portIn,
+  ROUNDS,
+  tapsOf,
+  underDmtcp,
+} from './dmtcp-lab.js';
 import { OwnCoordinator } from './own-coordinator.js';
-import { namespaces, TrafficLab } from './traffic-lab.js';
+import { namespaces, ROUTED_GUESTS, TrafficLab } from './traffic-lab.js';
 
 let lab: TrafficLab;
 afterEach(() => lab.end());
@@ -18,6 +29,40 @@ test.each([
   ['one under DMTCP and one that is not', 2, 1],
 ])('%s: in place, killed and restarted: nothing lost, doubled or reordered', async (_what, guests, under) => {
   lab = await TrafficLab.boot(underDmtcp(guests, under), LOAD);
+  await playRounds(lab);
+});
+
+test('a router with a NIC on each of two segments, and traffic on both and across: the same', async () => {
+  lab = await TrafficLab.boot(underDmtcp(ROUTED_GUESTS, 3), LOAD);
+  await playRounds(lab, () => {
+    const { pid } = lab.live.guests.get('r')!;
+    expect(new Set(tapsOf(pid!)).size).toBe(2);
+  });
+});
+
+test('images that are compressed: the same', async () => {
+  lab = await TrafficLab.boot(underDmtcp(2, 2, { gzip: true }), LOAD);
+  await playRounds(lab);
+  const files = readdirSync(lab.checkpoints, { recursive: true, encoding: 'utf8' });
+  const images = files.filter((file) => file.endsWith('state.dmtcp'));
+  expect(images).toHaveLength(2 * 2 * ROUNDS);
+  for (const image of images) expect(beginning(join(lab.checkpoints, image))).toBe('1f8b');
+});
+
+/** Its first two bytes, by which gzip's are known. */
+function beginning(file: string): string {
+  const bytes = Buffer.alloc(2);
+  const fd = openSync(file, 'r');
+  readSync(fd, bytes);
+  closeSync(fd);
+  return bytes.toString('hex');
+}
+
+const forks = await canFork();
+if (!forks) console.warn('NOT RUN: `forked: true`, for this DMTCP was built without forked checkpointing');
+
+test.each(forks ? ['images that a copy of the process writes'] : [])('%s: the same', async () => {
+  lab = await TrafficLab.boot(underDmtcp(2, 2, { forked: true }), LOAD);
   await playRounds(lab);
 });
 

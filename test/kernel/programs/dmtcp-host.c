@@ -31,6 +31,11 @@ void *dmtcp_dlsym(void *handle, const char *name) {
   return strcmp(name, "dmtcp_initialize_plugin") == 0 ? NULL : dlsym(dlopen("libc.so.6", RTLD_LAZY), name);
 }
 
+void *dmtcp_dlsym_lib(const char *library, const char *name) {
+  (void)library;
+  return dlsym(dlopen("libc.so.6", RTLD_LAZY), name);
+}
+
 /* The environment of a restart: ours, with RESTART_NAME as NAME, and more before and behind it than fits into a buffer. */
 int dmtcp_protected_environ_fd(void) {
   static char filler[10000] = "FILLER=";
@@ -41,10 +46,6 @@ int dmtcp_protected_environ_fd(void) {
     if (write(fd, filler, sizeof filler) < 0 || write(fd, text, strlen(text) + 1) < 0) abort();
   }
   return fd;
-}
-
-const char *dmtcp_get_ckpt_filename(void) {
-  return getenv("IMAGE") != NULL ? getenv("IMAGE") : "/images of/guest%.dmtcp";
 }
 
 static void answer(long result) { printf("%ld %s\n", result, result < 0 ? strerror(errno) : ""); }
@@ -112,6 +113,7 @@ int main(void) {
     else if (sscanf(text, "offload %d %lu", &a, &b) == 2) answer(ioctl(a, TUNSETOFFLOAD, b));
     else if (sscanf(text, "sndbuf %d %lu", &a, &b) == 2) answer(ioctl(a, TUNSETSNDBUF, &b));
     else if (sscanf(text, "dup %d", &a) == 1) answer(dup(a));
+    else if (sscanf(text, "move %d %d", &a, &c) == 2) answer(dup2(a, c)), close(a);
     else if (sscanf(text, "lose %d", &a) == 1) answer(dup2(open("/dev/net/tun", O_RDWR), a)); /* as DMTCP restores it */
     else if (sscanf(text, "close %d", &a) == 1) answer(close(a));
     else if (sscanf(text, "show %d", &a) == 1) show(a);
