@@ -2,7 +2,7 @@
 import type { Switch } from './switch.js';
 
 /** What an engine turns. */
-export type Turned = Pick<Switch, 'receive' | 'serve' | 'more' | 'queued' | 'isHasty'>;
+export type Turned = Pick<Switch, 'receive' | 'serve' | 'more' | 'isHasty'>;
 
 export interface Engine {
   readonly name: string;

@@ -1,10 +1,8 @@
 /** The engine that runs everywhere: epoll, and one batched receive per ready port and turn. */
-import { clearEvent, Epoll } from '../sys/index.js';
+import { clearEvent, Epoll, monotonicMs } from '../sys/index.js';
 import type { Engine, Turned } from './engine.js';
-import { Timekeeper } from './timekeeper.js';
 
 const CONTROL = 0x7fffffff;
-const ALARM = CONTROL - 1;
 const MAX_READY = 64;
 
 export class EpollEngine implements Engine {
@@ -15,9 +13,7 @@ export class EpollEngine implements Engine {
   readonly #controlFd: number;
   readonly #onControl: (since: number) => void;
   readonly #watched = new Map<number, number>(); // descriptors by port number
-  readonly #time = new Timekeeper();
-  /** Microseconds. */
-  #wait = Infinity;
+  #wait = -1;
 
   /**
    * @param controlFd an eventfd that says commands wait
@@ -28,8 +24,6 @@ export class EpollEngine implements Engine {
     this.#controlFd = controlFd;
     this.#onControl = onControl;
     this.#epoll.add(controlFd, CONTROL);
-    this.#epoll.add(this.#time.fd, ALARM);
-    this.#time.wake();
   }
 
   watch(index: number, fd: number): void {
@@ -48,32 +42,27 @@ export class EpollEngine implements Engine {
   }
 
   turn(): void {
-    const count = this.#epoll.wait(this.#wait === Infinity ? -1 : this.#wait, this.#ready);
-    this.#time.pass();
-    for (let i = 0; i < count; i++) {
-      if (this.#ready[i] === CONTROL)
-        this.#control(); // a hold waits for no burst
-      else if (this.#ready[i] === ALARM) this.#time.rang();
-    }
+    const count = this.#epoll.wait(this.#wait, this.#ready);
     // A small integer, not an object, while the machine has been up for less than 24 days. To the millisecond is enough
     // for what has nothing waiting.
-    const now = Math.floor(this.#time.now);
+    const now = Math.floor(monotonicMs());
+    let exact = this.#wait >= 0;
+    for (let i = 0; i < count; i++) {
+      if (this.#ready[i] !== CONTROL) continue;
+      exact = true;
+      const since = monotonicMs();
+      clearEvent(this.#controlFd);
+      this.#onControl(since); // a hold waits for no burst
+    }
     for (let i = 0; i < count; i++) {
       const tag = this.#ready[i]!;
-      if (tag < ALARM && this.#switch.receive(tag, now) < 0) this.#forget(tag); // else it would wake us for ever
+      if (tag !== CONTROL && this.#switch.receive(tag, now) < 0) this.#forget(tag); // else it would wake us for ever
     }
-    this.#wait = this.#time.wake(this.#switch.serve(this.#switch.queued ? this.#time.look() : now));
-  }
-
-  #control(): void {
-    clearEvent(this.#controlFd);
-    this.#onControl(this.#time.look());
-    this.#time.pass();
-    this.#time.look(); // a release may have been among the commands: its first frames are told to the microsecond
+    const next = this.#switch.serve(exact ? monotonicMs() : now);
+    this.#wait = next === undefined ? -1 : Math.ceil(next * 1000);
   }
 
   close(): void {
     this.#epoll.close();
-    this.#time.close();
   }
 }

@@ -25,17 +25,15 @@ export class Pressure {
     this.#busy = new Uint8Array(ports);
   }
 
-  /** A port has brought `frames`; whether it is busy. Looks at the clock only where that could change. */
-  note(port: number, frames: number, clock: { look(): number }): boolean {
-    const gathered = (this.#frames[port]! += frames);
-    const busy = this.#busy[port] === 1;
-    if (!busy && gathered < BUSY_FRAMES_PER_MS * MEASURE_MS) return false;
-    const now = clock.look();
+  /** A port has brought `frames`, at `now` in milliseconds; whether it is busy. */
+  note(port: number, frames: number, now: number): boolean {
+    this.#frames[port]! += frames;
     const elapsed = now - this.#since[port]!;
-    if (elapsed < MEASURE_MS) return busy;
-    this.#busy[port] = gathered >= BUSY_FRAMES_PER_MS * elapsed ? 1 : 0;
-    this.#frames[port] = 0;
-    this.#since[port] = now;
+    if (elapsed >= MEASURE_MS) {
+      this.#busy[port] = this.#frames[port]! >= BUSY_FRAMES_PER_MS * elapsed ? 1 : 0;
+      this.#frames[port] = 0;
+      this.#since[port] = now;
+    }
     return this.#busy[port] === 1;
   }
 }

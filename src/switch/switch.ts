@@ -135,13 +135,6 @@ export class Switch {
     return this.#forwarder.more;
   }
 
-  /** Whether a frame waits in some queue, so that it matters what time it is. */
-  get queued(): boolean {
-    for (const member of this.#members.byIndex)
-      if (member !== undefined && member.egress.queue.length > 0) return true;
-    return false;
-  }
-
   /** Lets queues go on. @returns milliseconds until this wants to be called again, undefined when nothing waits */
   serve(now: number): number | undefined {
     this.#kept.secure();

@@ -6,14 +6,12 @@
  * A port is either waited for or visited: one that has just brought all it was asked for is visited again in the next
  * turn, a busy one (pressure.ts) after a while, whatever comes first of that and anything else. All others wake us.
  */
-import { clearEvent, MAX_TAGS, type Ring } from '../sys/index.js';
+import { clearEvent, MAX_TAGS, monotonicMs, type Ring } from '../sys/index.js';
 import { MAX_PORTS } from './counters.js';
 import type { Engine, Turned } from './engine.js';
 import { Pressure, VISIT_US } from './pressure.js';
-import { Timekeeper } from './timekeeper.js';
 
 const CONTROL = MAX_TAGS - 1;
-const ALARM = MAX_TAGS - 2;
 const MAX_READY = 64;
 const NONE = -1;
 
@@ -31,7 +29,8 @@ export class UringEngine implements Engine {
   readonly #visited: number[] = [];
   /** Microseconds. */
   #wait = Infinity;
-  readonly #time = new Timekeeper();
+  /** Frames waited in some queue after the last turn. */
+  #queued = false;
 
   /**
    * @param ring outlives the engine
@@ -44,8 +43,6 @@ export class UringEngine implements Engine {
     this.#controlFd = controlFd;
     this.#onControl = onControl;
     ring.watch(controlFd, CONTROL);
-    ring.watch(this.#time.fd, ALARM);
-    this.#time.wake();
   }
 
   watch(index: number, fd: number): void {
@@ -62,37 +59,28 @@ export class UringEngine implements Engine {
 
   turn(): void {
     const count = this.#ring.wait(this.#wait === Infinity ? -1 : this.#wait, this.#ready);
-    this.#time.pass();
-    if (this.#wait !== Infinity && this.#wait > 0) this.#time.look();
+    for (let i = 0; i < count; i++) if (this.#ready[i] === CONTROL) this.#control(); // a hold waits for no burst
+    const now = monotonicMs();
     this.#wait = Infinity;
-    for (let i = 0; i < count; i++) {
-      if (this.#ready[i] === CONTROL)
-        this.#control(); // a hold waits for no burst
-      else if (this.#ready[i] === ALARM) this.#ring.watch(this.#rang(), ALARM);
-    }
-    const { now } = this.#time;
     for (let i = this.#visited.length - 1; i >= 0; i--) {
       if (!this.#receive(this.#visited[i]!, now)) this.#visited.splice(i, 1);
     }
     for (let i = 0; i < count; i++) {
       const tag = this.#ready[i]!;
-      if (tag < ALARM && this.#receive(tag, now)) this.#visited.push(tag);
+      if (tag !== CONTROL && this.#receive(tag, now)) this.#visited.push(tag);
     }
-    const next = this.#switch.serve(this.#switch.queued ? this.#time.look() : now);
-    this.#wait = Math.min(this.#wait, this.#time.wake(next));
-  }
-
-  #rang(): number {
-    this.#time.rang();
-    return this.#time.fd;
+    // Where nothing waited before, the time of this turn's beginning will do: a look at the clock is a call.
+    const next = this.#switch.serve(this.#queued ? monotonicMs() : now);
+    this.#queued = next !== undefined;
+    if (next !== undefined) this.#wait = Math.min(this.#wait, Math.ceil(next * 1000));
   }
 
   #control(): void {
+    const since = monotonicMs();
+    this.#queued = true; // a release may be among the commands: its first frames are told to the microsecond
     clearEvent(this.#controlFd);
     this.#ring.watch(this.#controlFd, CONTROL); // before the commands: one of them may end the engine
-    this.#onControl(this.#time.look());
-    this.#time.pass();
-    this.#time.look(); // a release may have been among the commands: its first frames are told to the microsecond
+    this.#onControl(since);
   }
 
   /** Gives a port its turn and sees to it that there is another; whether it is to be visited for that. */
@@ -104,7 +92,7 @@ export class UringEngine implements Engine {
       this.#watched[index] = NONE; // its device is gone
       return false;
     }
-    const busy = this.#pressure.note(index, frames, this.#time) && !this.#switch.isHasty(index);
+    const busy = this.#pressure.note(index, frames, now) && !this.#switch.isHasty(index);
     if (this.#switch.more && frames > 0) this.#wait = 0;
     else if (busy) this.#wait = Math.min(this.#wait, VISIT_US);
     else {
@@ -121,7 +109,5 @@ export class UringEngine implements Engine {
     });
     this.#watched.fill(NONE);
     this.#ring.unwatch(CONTROL);
-    this.#ring.unwatch(ALARM);
-    this.#time.close();
   }
 }

@@ -27,7 +27,6 @@ export * from './fd-passing.js';
 export * from './pidfd.js';
 export * from './clock.js';
 export * from './scheduling.js';
-export * from './timer.js';
 export * from './ownership.js';
 export { MAX_BATCH, MAX_TAGS, Ring, type RingSetup } from './uring.js';
 export { PAGE_BYTES } from './page.js';

@@ -4,6 +4,7 @@
  * Two wishes that work together: a shorter slice than that of the one who runs lets a thread that wakes take its place
  * at once (PREEMPT_SHORT, Linux 6.12), as long as it has not had its share; a lower nice value makes the share larger.
  */
+import { getPriority } from 'node:os';
 import { native } from './libc.js';
 import { mapArena, putPointer } from './memory.js';
 
@@ -11,11 +12,13 @@ import { mapArena, putPointer } from './memory.js';
 const SYS_SCHED_SETATTR: Readonly<Record<string, number | undefined>> = { x64: 314, arm64: 274 };
 /** struct sched_attr as it was at first: size, policy, flags 8, nice 16, priority 20, runtime 24, deadline, period. */
 const ATTR_BYTES = 48;
+const SCHED_OTHER = 0;
 const CLOCK_THREAD_CPUTIME_ID = 3;
 
 const cSchedSetattr = native<[number, number, number, number]>(
   'long syscall(long number, int thread, intptr_t attributes, unsigned int flags)',
 );
+const cSchedGetscheduler = native<[number]>('int sched_getscheduler(int thread)');
 const cClockGettime = native<[number, number]>('int clock_gettime(int clock, intptr_t time)');
 
 const attributes = mapArena(ATTR_BYTES);
@@ -36,6 +39,10 @@ export function setScheduling(nice: number, sliceNs: number): boolean {
   putPointer(attributes.bytes, 24, sliceNs);
   return cSchedSetattr(number, 0, attributes.address, 0) === 0;
 }
+
+/** The nice value of the calling thread; undefined where it is no longer among those that share fairly (chrt(1)). */
+export const fairNice = (): number | undefined =>
+  cSchedGetscheduler(0) === SCHED_OTHER ? getPriority() : undefined;
 
 /** Milliseconds of processor time that the calling thread has had. */
 export function threadCpuMs(): number {

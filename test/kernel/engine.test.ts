@@ -21,7 +21,6 @@ class Ports implements Turned {
   /** Turns in which a port had nothing. */
   inVain = 0;
   more = false;
-  queued = false;
 
   add(): number {
     this.waiting.push(0);
