@@ -13,7 +13,7 @@ import { expect, vi } from 'vitest';
 import type { GuestConsole } from '../../src/demo/guest-console.js';
 import type { TestGuest } from '../../src/demo/traffic-network.js';
 import type { CheckpointSummary } from '../../src/image/index.js';
-import { LOAD, portIn, tapsOf, turnGuests } from './dmtcp-lab.js';
+import { loadOf, portIn, tapsOf, turnGuests } from './dmtcp-lab.js';
 import { isFaultless, namespaces, PATIENCE } from './traffic-lab.js';
 
 const dist = process.env['STILLWIRE_DIST'] ?? fileURLToPath(new URL('../../dist', import.meta.url));
@@ -64,7 +64,12 @@ export class DaemonLab {
     try {
       await mkdir(join(lab.#scratch, 'run'), { mode: 0o700 });
       networks.makeConsolePipes(lab.#scratch, guests);
-      const definition = networks.testNetwork(lab.#name, lab.#scratch, guests, LOAD);
+      const definition = networks.testNetwork(
+        lab.#name,
+        lab.#scratch,
+        guests,
+        loadOf(Object.keys(guests).length),
+      );
       await daemon.launchDaemon({ kind: 'up', definition });
       await results.trafficRuns(lab.#consoles, PATIENCE);
       lab.#lives = await lab.#look();

@@ -10,6 +10,7 @@ import { canFork } from '../../src/dmtcp/index.js';
 import {
   expectFaultless,
   LOAD,
+  loadOf,
   meetForeign,
   playRounds,
   portIn,
@@ -28,7 +29,7 @@ test.each([
   ['four guests under DMTCP', 4, 4],
   ['one under DMTCP and one that is not', 2, 1],
 ])('%s: in place, killed and restarted: nothing lost, doubled or reordered', async (_what, guests, under) => {
-  lab = await TrafficLab.boot(underDmtcp(guests, under), LOAD);
+  lab = await TrafficLab.boot(underDmtcp(guests, under), loadOf(guests));
   await playRounds(lab);
 });
 
@@ -91,7 +92,7 @@ test.each(['tap', 'dgram'] as const)(
 test.each([2, 4])(
   'dmtcp_command begins it, %d guests: a checkpoint of the network each time, in place, killed and restarted',
   async (guests) => {
-    lab = await TrafficLab.boot(underDmtcp(guests, guests), LOAD);
+    lab = await TrafficLab.boot(underDmtcp(guests, guests), loadOf(guests));
     await meetForeign(lab, () => {
       const port = portIn(join(lab.directory, 'run', 'dmtcp.port')); // another after each restart
       execFileSync('dmtcp_command', ['--coord-host', '127.0.0.1', '--coord-port', port, '--checkpoint']);
@@ -104,7 +105,7 @@ test.each([2, 4])("the timer of a user's own coordinator begins it, %d guests: t
   const coordinator = await OwnCoordinator.start(['--interval', String(2 + guests)]);
   try {
     const settings = { coordinator: coordinator.address };
-    lab = await TrafficLab.boot(underDmtcp(guests, guests, settings), LOAD);
+    lab = await TrafficLab.boot(underDmtcp(guests, guests, settings), loadOf(guests));
     await meetForeign(lab, () => undefined);
     await lab.end(); // before the coordinator, without which its guests end by themselves
   } finally {
