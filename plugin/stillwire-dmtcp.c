@@ -406,8 +406,16 @@ static void read_environment(void) {
   wait_for_daemon = unreachable != NULL && strcmp(unreachable, "wait") == 0;
 }
 
+/* libc's own syscall(3), whatever libc's file is called; where DMTCP does not tell, the next in line. */
+static void *find_syscall(void) {
+  static const char *const names[] = {"/libc.so", "/libc-"}; /* before glibc 2.34: libc-2.33.so */
+  void *found = NULL;
+  for (int i = 0; i < 2 && found == NULL && dmtcp_dlsym_lib != NULL; i++) found = dmtcp_dlsym_lib(names[i], "syscall");
+  return found != NULL ? found : next("syscall");
+}
+
 void dmtcp_initialize_plugin(void) {
-  kernel = (long (*)(long, ...))dmtcp_dlsym_lib("/libc.so", "syscall");
+  kernel = (long (*)(long, ...))find_syscall();
   struct descriptor plugin = {"4", "", "stillwire", "Stillwire", "", "the network of a checkpoint", on_event};
   read_environment();
   if (dmtcp_register_plugin != NULL) dmtcp_register_plugin(plugin);
