@@ -78,11 +78,12 @@ const argument = z.union([text, z.number()], 'text or a number').superRefine((va
     issue.addIssue(`argument "-${option} …" is one word to QEMU; make the option and its value two items`);
 });
 
+const STREAM_SOCKET = 'a stream socket to a process outside makes DMTCP wait for ever';
+
 /**
  * What a guest under DMTCP cannot have: a stream socket to a process outside of it, which DMTCP waits for for ever, or a
  * TAP that our plugin does not know, which comes back dead and without a word. The option, then what its value begins with.
  */
-const STREAM_SOCKET = 'a stream socket to a process outside makes DMTCP wait for ever';
 const REFUSED_UNDER_DMTCP: readonly (readonly [RegExp, RegExp, string])[] = [
   [
     /^(netdev|nic|net)$/,

@@ -122,13 +122,14 @@ export class DmtcpGroup {
     const { beginnings } = this.#late;
     await this.#round?.request;
     if (this.#late.beginnings === beginnings) await delay(LATE_DOUBT_MS);
-    const isLate = this.#late.beginnings === beginnings;
-    const refused = isLate ? undefined : this.#enter(guest, call, report);
-    if (!isLate && refused === undefined) return;
-    if (isLate) {
+    if (this.#late.beginnings === beginnings) {
       call.answer('SKIP', { reason: TOO_LATE });
       this.onWaved([guest], TOO_LATE);
-    } else call.answer('REFUSE', { reason: refused ?? '' });
+    } else {
+      const refused = this.#enter(guest, call, report);
+      if (refused === undefined) return;
+      call.answer('REFUSE', { reason: refused });
+    }
     call.hangUp();
   }
 

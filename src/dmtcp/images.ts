@@ -16,10 +16,9 @@ import { chmod, copyFile, link, mkdir, readdir, realpath, rename, rm, stat, syml
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { StillwireError } from '../errors/index.js';
+import { Progress } from './progress.js';
 
 const POLL_MS = 20;
-/** How long an image that is being written may stand still. */
-const STALLED_MS = 60_000;
 
 export class DmtcpImages {
   readonly #guest: string;
@@ -124,7 +123,7 @@ export class DmtcpImages {
 
   /** DMTCP gives an image its name when all of it is written. */
   async #whole(signal: AbortSignal): Promise<string> {
-    let growth = { bytes: -1, at: performance.now() };
+    const progress = new Progress();
     for (;;) {
       signal.throwIfAborted();
       const names = await readdir(this.#target);
@@ -133,11 +132,8 @@ export class DmtcpImages {
       const unfinished = names.some((name) => name.endsWith('.temp'));
       if (image !== undefined && whole.length === 1 && !unfinished) return join(this.#target, image);
       if (whole.length > 1) throw this.#say(`DMTCP has written several images: ${whole.join(', ')}`);
-      const bytes = await this.written();
-      if (bytes !== growth.bytes) growth = { bytes, at: performance.now() };
-      if (performance.now() - growth.at > STALLED_MS) {
-        throw this.#say(`DMTCP has written no image into ${this.#target}`);
-      }
+      progress.note(this.#guest, await this.written());
+      if (progress.stalled) throw this.#say(`DMTCP has written no image into ${this.#target}`);
       await delay(POLL_MS);
     }
   }

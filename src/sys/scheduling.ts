@@ -14,7 +14,6 @@ const SYS_SCHED_SETATTR: Readonly<Record<string, number | undefined>> = { x64: 3
 const ATTR_BYTES = 48;
 const SCHED_OTHER = 0;
 const PRIO_PROCESS = 0;
-const CLOCK_THREAD_CPUTIME_ID = 3;
 
 const cSchedSetattr = native<[number, number, number, number]>(
   'long syscall(long number, int thread, intptr_t attributes, unsigned int flags)',
@@ -24,11 +23,8 @@ const cSetpriority = native<[number, number, number]>(
   'int setpriority(int which, unsigned int who, int nice)',
 );
 const cSchedGetscheduler = native<[number]>('int sched_getscheduler(int thread)');
-const cClockGettime = native<[number, number]>('int clock_gettime(int clock, intptr_t time)');
 
 const attributes = mapArena(ATTR_BYTES);
-const time = mapArena(16); // struct timespec
-const words = new Int32Array(time.bytes.buffer, time.bytes.byteOffset, 4);
 
 /**
  * Asks for a place of the calling thread among those that share the processor fairly (SCHED_OTHER).
@@ -49,9 +45,3 @@ export function setScheduling(nice: number, sliceNs: number): boolean {
 /** The nice value of the calling thread; undefined where it is no longer among those that share fairly (chrt(1)). */
 export const fairNice = (): number | undefined =>
   cSchedGetscheduler(0) === SCHED_OTHER ? getPriority() : undefined;
-
-/** Milliseconds of processor time that the calling thread has had. */
-export function threadCpuMs(): number {
-  cClockGettime(CLOCK_THREAD_CPUTIME_ID, time.address);
-  return words[0]! * 1000 + words[2]! / 1e6;
-}

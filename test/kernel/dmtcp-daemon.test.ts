@@ -220,20 +220,25 @@ test('one guest that DMTCP does not reach: no checkpoint, it is named, and the n
   expect(checkpoints()).not.toContain('partial');
 }, 60_000); // it is waited for for half a minute
 
+/** A checkpoint that its client gives up while `b` stands still at this event; then `b` goes on. */
+async function giveUpAt(event: string, client: Client): Promise<void> {
+  plant('b', `${event} stop`);
+  const pid = await pidOf(client, 'b');
+  const impatience = new AbortController();
+  const taken = failure(client.checkpoint({ name: 'given-up' }, undefined, impatience.signal));
+  await until(() => standsStill(pid), 'b stands still');
+  heal('b');
+  impatience.abort();
+  expect((await taken).code).not.toBe('none');
+  await until(async () => !(await client.status()).held, 'the hold is over');
+  process.kill(pid, 'SIGCONT');
+}
+
 test.each(['PRESUSPEND', 'PRECHECKPOINT'])(
   'one guest that stands still at %s: whoever gives up sets the network free; it comes late, and is let through',
   async (event) => {
     const client = await up();
-    plant('b', `${event} stop`);
-    const pid = await pidOf(client, 'b');
-    const impatience = new AbortController();
-    const taken = failure(client.checkpoint({ name: 'given-up' }, undefined, impatience.signal));
-    await until(() => standsStill(pid), 'b stands still');
-    heal('b');
-    impatience.abort();
-    expect((await taken).code).not.toBe('none');
-    await until(async () => !(await client.status()).held, 'the hold is over');
-    process.kill(pid, 'SIGCONT');
+    await giveUpAt(event, client);
     await expectWhole();
     expect(checkpoints()).not.toContain('given-up');
     expect(await client.checkpoint({ name: `late-${event}` })).toMatchObject({ proven: true });
@@ -363,16 +368,7 @@ function exchangeImage(directory: string, guest: string, image: Buffer): void {
 
 test('a hold that ends between PRESUSPEND and PRECHECKPOINT: its images are of no checkpoint, and none restarts', async () => {
   const client = await up();
-  plant('b', 'PRECHECKPOINT stop');
-  const pid = await pidOf(client, 'b');
-  const impatience = new AbortController();
-  const taken = failure(client.checkpoint({ name: 'cut-short' }, undefined, impatience.signal));
-  await until(() => standsStill(pid), 'b stands still');
-  heal('b');
-  impatience.abort();
-  expect((await taken).code).not.toBe('none');
-  await until(async () => !(await client.status()).held, 'the hold is over');
-  process.kill(pid, 'SIGCONT');
+  await giveUpAt('PRECHECKPOINT', client);
   const image = join(run, NETWORK, 'a.images', 'ckpt_standin.dmtcp');
   await until(() => existsSync(image), 'DMTCP has written its image');
   const orphan = readFileSync(image);

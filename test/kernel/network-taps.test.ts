@@ -1,5 +1,6 @@
 /** A network of guest TAPs; this process plays the hypervisors: it reads and writes the tun descriptors. */
 import { readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { NetworkDefinition } from '../../src/definition/definition.js';
@@ -159,18 +160,12 @@ test('a reader that stands still never has more than 256 unread, nothing is drop
   expect(imbalances((await network.ledger()).ports)).toEqual([]);
 });
 
-/** proc_pid_stat(5), field 19. */
-const niceOf = (stat: string): number => {
-  const line = readFileSync(stat, 'latin1');
-  return Number(line.slice(line.lastIndexOf(')') + 2).split(' ')[19 - 3]);
-};
-
 test('its switch thread, and no other of the process, gets a processor before others, where it may', () => {
   const may =
     (BigInt(`0x${/^CapEff:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))![1]!}`) >> 23n) & 1n;
-  const own = niceOf('/proc/self/stat');
+  const own = getPriority(process.pid);
   const others = readdirSync('/proc/self/task')
-    .map((thread) => niceOf(`/proc/self/task/${thread}/stat`))
+    .map((thread) => getPriority(Number(thread)))
     .filter((nice) => nice !== own);
   expect(others).toEqual(may === 1n ? [Math.max(-20, own - 10)] : []);
 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DmtcpGroup } from '../../src/dmtcp/group.js';
 import { startDmtcp } from '../../src/dmtcp/start.js';
+import { DEFINITION } from './dmtcp-plugin.fixture.js';
 
 let directory: string;
 let group: DmtcpGroup;
@@ -58,16 +59,7 @@ test.each([
   standIn('dmtcp_restart');
   const guest = await startDmtcp({
     name: 'a',
-    definition: {
-      qemu: '/bin/true',
-      accel: 'tcg',
-      machine: 'q35',
-      cpus: 1,
-      memory: 64,
-      args: [],
-      nics: [],
-      dmtcp: { plugins: [], gzip: false, forked: false, unreachable: 'go' },
-    },
+    definition: { ...DEFINITION, nics: [] },
     group,
     tapFds: [],
     runDirectory: directory,

@@ -84,7 +84,8 @@ class OwnProcess extends HypervisorProcess {
   }
 }
 
-const DEFINITION: DmtcpDefinition = {
+/** One guest with one NIC. */
+export const DEFINITION: DmtcpDefinition = {
   qemu: '/bin/true',
   accel: 'tcg',
   machine: 'q35',

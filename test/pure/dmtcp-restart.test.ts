@@ -8,7 +8,7 @@ import { StillwireError } from '../../src/errors/index.js';
 import { startDmtcp } from '../../src/dmtcp/start.js';
 import { DmtcpGroup } from '../../src/dmtcp/group.js';
 import type { Guest } from '../../src/guest/guest.js';
-import { Plugin } from './dmtcp-plugin.fixture.js';
+import { DEFINITION, Plugin } from './dmtcp-plugin.fixture.js';
 
 const ID = '0b1d2c3e-1111-2222-3333-444455556666';
 const OTHER = '99999999-1111-2222-3333-444455556666';
@@ -67,7 +67,7 @@ afterEach(async () => {
 
 const heard = (): string => readFileSync(join(directory, 'heard'), 'utf8');
 
-const NIC = { name: 'nic0', segment: 'lan', mac: '52:54:00:00:00:01', mtu: 1500, model: 'virtio-net-pci' };
+const NIC = DEFINITION.nics[0]!;
 
 /** @param sockets descriptors for NICs, one each */
 async function bringBack(says: string, sockets: readonly number[] = []): Promise<Guest> {
@@ -80,16 +80,7 @@ async function bringBack(says: string, sockets: readonly number[] = []): Promise
     runDirectory: directory,
     incoming: { stateFile: join(directory, 'state'), checkpointId: ID },
     signal: new AbortController().signal,
-    definition: {
-      qemu: '/bin/true',
-      accel: 'tcg',
-      machine: 'q35',
-      cpus: 1,
-      memory: 64,
-      args: [],
-      nics: sockets.map(() => ({ ...NIC, transport: 'dgram' as const })),
-      dmtcp: { plugins: [], gzip: false, forked: false, unreachable: 'go' },
-    },
+    definition: { ...DEFINITION, nics: sockets.map(() => ({ ...NIC, transport: 'dgram' as const })) },
   });
   return guest;
 }

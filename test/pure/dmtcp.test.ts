@@ -175,6 +175,14 @@ async function missedByB(): Promise<void> {
   await delay(20);
 }
 
+/** Both report, and are taken for those that `stopping` waits for. */
+async function allGoThrough(stopping: Promise<boolean[]>): Promise<void> {
+  const plugins = [await lab.begins('b'), await lab.begins('a')];
+  for (const plugin of plugins) expect(await plugin.hear()).toBe('GO');
+  for (const plugin of plugins) plugin.say('PRECHECKPOINT');
+  expect(await stopping).toEqual([true, true]);
+}
+
 test('one that comes too late is not taken for the next checkpoint, which waits until it is through', async () => {
   lab = await Lab.open(['a', 'b'], 3000);
   const waved: unknown[] = [];
@@ -195,20 +203,14 @@ test('one that comes too late is not taken for the next checkpoint, which waits 
   expect(waved).toEqual([[['b'], expect.stringContaining('too late')]]);
   lab.refuses = undefined;
   await vi.waitFor(() => expect(lab.granted).toBe(2));
-  const plugins = [await lab.begins('b'), await lab.begins('a')];
-  for (const plugin of plugins) expect(await plugin.hear()).toBe('GO');
-  for (const plugin of plugins) plugin.say('PRECHECKPOINT');
-  expect(await stopping).toEqual([true, true]);
+  await allGoThrough(stopping);
 });
 
 test('one that missed a checkpoint is not late for the next, once DMTCP has begun that', async () => {
   lab = await Lab.open(['a', 'b']);
   await missedByB();
   const stopping = Promise.all(['a', 'b'].map((name) => lab.guest(name).stop()));
-  const plugins = [await lab.begins('b'), await lab.begins('a')];
-  for (const plugin of plugins) expect(await plugin.hear()).toBe('GO');
-  for (const plugin of plugins) plugin.say('PRECHECKPOINT');
-  expect(await stopping).toEqual([true, true]);
+  await allGoThrough(stopping);
 });
 
 test('nor for one that somebody else begins, which another guest reports too', async () => {
