@@ -48,7 +48,10 @@ if ! command -v busybox >/dev/null || ! static "$(command -v busybox)"; then
 fi
 [ -n "$(find /usr/lib -maxdepth 2 -name libc.a 2>/dev/null | head -n 1)" ] || missing="${missing}libc.a libc6-dev
 "
-[ -z "$tests" ] || want tshark tshark
+if [ -n "$tests" ]; then
+  want tshark tshark
+  want ethtool ethtool
+fi
 if [ ! -s "$guest/kernel.deb" ]; then # the guest's kernel is downloaded with these
   want apt apt-get
   want dpkg dpkg-deb

@@ -19,6 +19,9 @@ import { PlainIo, READ_BYTES, type DeviceIo } from './device-io.js';
 /** Of a read: one that was thrown away is a frame too. */
 const wasFrame = (result: number): boolean => result > 0 || result === -EINVAL;
 
+/** Where frames come singly, looking for a second one costs a batch: this seldom. */
+const SINGLES_A_LOOK = 8;
+
 export class RingIo implements DeviceIo {
   readonly #ring: Ring;
   readonly #file: number;
@@ -27,6 +30,8 @@ export class RingIo implements DeviceIo {
   readonly #plain: PlainIo;
   /** What is asked for costs something even when it is not there: about as many as there were lately. */
   likely = 1;
+  /** Frames that came one by one since a second one was asked for. */
+  #singles = 0;
 
   private constructor(ring: Ring, file: number, fd: number, memory: FrameMemory) {
     this.#ring = ring;
@@ -64,6 +69,8 @@ export class RingIo implements DeviceIo {
 
   /** As many as came and a few more, so that the end is seen without asking again; where they come singly, one. */
   #guess(came: number, asked: number): void {
+    if (came === 1 && asked === 1 && ++this.#singles < SINGLES_A_LOOK) return;
+    this.#singles = 0;
     const half = (this.likely + came) >> 1;
     const next = came === asked ? 2 * asked : Math.max(half, came > 1 ? came + 1 + (came >> 2) : 1);
     this.likely = Math.min(BURST, next);

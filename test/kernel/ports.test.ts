@@ -136,9 +136,16 @@ function devicePort(io: (tunFd: number, memory: FrameMemory) => DeviceIo): PortS
 
 const byPlainCalls = (): PortSubject => devicePort((fd, memory) => new PlainIo(fd, memory));
 
+/** Those made, the last one last. */
+const RING_IO: RingIo[] = [];
+
 function throughRing(): PortSubject {
   const ring = new Ring();
-  const subject = devicePort((fd, memory) => RingIo.for(ring, fd, memory)!);
+  const subject = devicePort((fd, memory) => {
+    const io = RingIo.for(ring, fd, memory)!;
+    RING_IO.push(io);
+    return io;
+  });
   return {
     ...subject,
     close: () => {
@@ -253,6 +260,30 @@ describe('a burst read through io_uring while frames come', () => {
       }
     } finally {
       closeFd(fd);
+    }
+  });
+});
+
+describe('how many frames are asked for through io_uring', () => {
+  test('one where they come singly, with a look for a second now and then; many when they come in numbers', () => {
+    const subject = throughRing();
+    const io = RING_IO.at(-1)!;
+    const list = new FrameList();
+    const bring = (count: number): number => {
+      subject.inject(Array.from({ length: count }, (_, n) => frame(n)));
+      const asked = io.likely;
+      for (let came = 0; came < count;) came += subject.port.receive(list);
+      return asked;
+    };
+    try {
+      const asked = Array.from({ length: 80 }, () => bring(1));
+      expect(Math.max(...asked)).toBe(2);
+      expect(asked.filter((one) => one === 2).length).toBeLessThanOrEqual(10);
+      expect(asked).toContain(2);
+      for (let i = 0; i < 12; i++) bring(60);
+      expect(io.likely).toBeGreaterThan(30);
+    } finally {
+      subject.close();
     }
   });
 });
