@@ -118,14 +118,14 @@ export async function writeDocs(figures) {
   const beside = `${docs}performance/`;
   mkdirSync(beside, { recursive: true });
   if (run.rows.length > 0) {
+    await writeFormatted(`${beside}${run.engine}.json`, JSON.stringify(measured)); // first: what was measured is not lost
     await fill(run.engine, plane(run));
-    await writeFormatted(`${beside}${run.engine}.json`, JSON.stringify(measured));
     writeFileSync(`${beside}${run.engine}-carriers.svg`, drawCarriers(run));
     writeFileSync(`${beside}${run.engine}-rows.svg`, drawRows(run));
   }
   if (saving !== undefined) {
-    await fill(SAVING, savingGuests(run, saving));
     await writeFormatted(`${beside}${SAVING}.json`, JSON.stringify({ ...run, rows: [], missing: [] }));
+    await fill(SAVING, savingGuests(run, saving));
   }
 }
 
