@@ -136,18 +136,13 @@ function devicePort(io: (tunFd: number, memory: FrameMemory) => DeviceIo): PortS
 
 const byPlainCalls = (): PortSubject => devicePort((fd, memory) => new PlainIo(fd, memory));
 
-/** Those made, the last one last. */
-const RING_IO: RingIo[] = [];
-
-function throughRing(): PortSubject {
+function throughRing(): PortSubject & { readonly io: RingIo } {
   const ring = new Ring();
-  const subject = devicePort((fd, memory) => {
-    const io = RingIo.for(ring, fd, memory)!;
-    RING_IO.push(io);
-    return io;
-  });
+  let io!: RingIo;
+  const subject = devicePort((fd, memory) => (io = RingIo.for(ring, fd, memory)!));
   return {
     ...subject,
+    io,
     close: () => {
       subject.close();
       ring.close();
@@ -267,7 +262,7 @@ describe('a burst read through io_uring while frames come', () => {
 describe('how many frames are asked for through io_uring', () => {
   test('one where they come singly, with a look for a second now and then; many when they come in numbers', () => {
     const subject = throughRing();
-    const io = RING_IO.at(-1)!;
+    const { io } = subject;
     const list = new FrameList();
     const bring = (count: number): number => {
       subject.inject(Array.from({ length: count }, (_, n) => frame(n)));
